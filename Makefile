@@ -1,0 +1,39 @@
+# One command per wish. Each sets up what it needs; a fresh clone needs Python 3.11+ and make.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin
+LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench proof serve lock clean
+
+help:  ## what can be typed here
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)/.ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.lock
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.ready  ## a whole cycle of three programmes, with a report to open
+	$(RUN)/cva demo
+
+test: $(VENV)/.ready  ## all tests
+	$(RUN)/python -m pytest -q
+
+check: $(VENV)/.ready  ## format, lint, types, import contracts
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+bench: $(VENV)/.ready  ## time and memory of each step beside a limit of the same run
+	$(RUN)/python -m tests.benchmarks
+
+lock:  ## pin every dependency with its hashes (needs uv)
+	uv pip compile $(LOCK) -o requirements.lock pyproject.toml
+	uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.lock pyproject.toml
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out

@@ -1,0 +1,1 @@
+"""The programme: its people, permissions, transactions, clock and screens."""

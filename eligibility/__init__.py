@@ -1,0 +1,1 @@
+"""Households: facts in; decisions, duplicates and amounts out. No connection, no clock."""

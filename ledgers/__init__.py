@@ -1,0 +1,1 @@
+"""Money: accounts, entries, holds, balances, reconciliation. No connection, no clock."""
