@@ -1,0 +1,172 @@
+"""Connections: engines by role, transactions, and what database errors mean to people.
+
+SQLAlchemy owns the pool and the transaction; statements are SQL, sent with psycopg on the
+connection that `transaction` and `reading` hand out. The application works as `cva_app`, migrations
+as `cva_owner`, auditors read as `cva_auditor`; the embedded server is the default and
+`DATABASE_URL` with its two companions names another one.
+
+What leaves a transaction is a designed refusal wherever there is one. Any other database error
+keeps its type and loses its text, because texts of the database quote rows.
+"""
+
+import atexit
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from cva.database.cluster import Cluster, Role
+from cva.settings import Settings
+from ledgers.problems import Answer, Problem, Refusal
+from ledgers.refusals import refusal_of
+
+__all__ = [
+    "Role",
+    "address",
+    "driver_of",
+    "engine_at",
+    "engine_of",
+    "reading",
+    "transaction",
+    "understood",
+]
+
+GONE = Problem(
+    "database_gone",
+    "The database does not answer, or does not let this program in.",
+    "Check with `cva doctor` that it runs; the work can be repeated, nothing was half done.",
+)
+NOT_PERMITTED = Problem(
+    "database_not_permitted",
+    "The database does not permit this to the role in use.",
+    "Ask somebody whose role permits it; auditors read only.",
+    Answer.NOT_PERMITTED,
+)
+URL_MISSING = Problem(
+    "database_url_missing",
+    "DATABASE_URL names a database server, but {variable} is not set.",
+    "Set {variable} to the address of the same database for the role {role}.",
+    Answer.USAGE,
+)
+URL_UNREADABLE = Problem(
+    "database_url_unreadable",
+    "{variable} is not the address of a PostgreSQL database.",
+    "Write it as postgresql://login:password@host:5432/database.",
+    Answer.USAGE,
+)
+
+VARIABLES = {
+    Role.APP: "DATABASE_URL",
+    Role.OWNER: "CVA_OWNER_DATABASE_URL",
+    Role.AUDITOR: "CVA_AUDITOR_DATABASE_URL",
+}
+DRIVER = "postgresql+psycopg"
+# Connection exceptions, logins, and a server that is going down or coming up.
+GONE_STATES = ("08", "28", "57P01", "57P02", "57P03")
+# Errors in a statement name tables and columns of ours, never a value of a row.
+STATEMENT_STATES = ("0A", "42")
+
+
+def address(settings: Settings, role: Role = Role.APP) -> URL:
+    """Return the address of the database for `role`; the embedded server is started if need be.
+
+    Raises the refusals `database_url_missing`, `database_url_unreadable` and those of `cluster`.
+    """
+    if settings.database_url is None:
+        cluster = Cluster(settings.home)
+        cluster.ensure_running()
+        return cluster.url(role)
+    given = {
+        Role.APP: settings.database_url,
+        Role.OWNER: settings.owner_database_url,
+        Role.AUDITOR: settings.auditor_database_url,
+    }
+    text = given.get(role)
+    if text is None:
+        raise URL_MISSING.refusal(variable=VARIABLES[role], role=role.value)
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise URL_UNREADABLE.refusal(variable=VARIABLES[role]) from None
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise URL_UNREADABLE.refusal(variable=VARIABLES[role])
+    return url.set(drivername=DRIVER)
+
+
+def engine_of(settings: Settings, role: Role = Role.APP) -> Engine:
+    """Return an engine for `role`, see `address` and `engine_at`."""
+    return engine_at(address(settings, role))
+
+
+def engine_at(url: URL) -> Engine:
+    """Return an engine at `url`: a small pool whose connections are tried before use.
+
+    Its connections are closed by `dispose`, or else when the process ends.
+    """
+    engine = create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5)
+    atexit.register(engine.dispose)
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[psycopg.Connection]:
+    """Give a connection in a transaction: committed at the end, rolled back on any exception.
+
+    Raises the designed refusal of what the database refused (also at commit), `database_gone` and
+    `database_not_permitted`; any other database error without its text.
+    """
+    with understood(), engine.begin() as connection:
+        yield driver_of(connection.connection.driver_connection)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[psycopg.Connection]:
+    """Give a connection that only reads, and sees one state of the database throughout.
+
+    Raises as `transaction` does.
+    """
+    with understood(), engine.connect() as plain:
+        connection = plain.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        yield driver_of(connection.connection.driver_connection)
+
+
+def driver_of(connection: object) -> psycopg.Connection:
+    """Return the psycopg connection that SQLAlchemy works on; it is gone after an invalidation."""
+    if not isinstance(connection, psycopg.Connection):
+        raise GONE.refusal()
+    return connection
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Let database errors out only as `transaction` says."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _meaning(error.orig or error) from None
+    except psycopg.Error as error:
+        raise _meaning(error) from None
+
+
+def _meaning(error: BaseException) -> Exception:
+    """Return what to raise for a database error: a refusal, or the error without its text."""
+    refusal: Refusal | None = refusal_of(error)
+    if refusal is not None:
+        return refusal
+    if isinstance(error, InsufficientPrivilege):
+        return NOT_PERMITTED.refusal()
+    if isinstance(error, psycopg.Error):
+        state = error.sqlstate or ""
+        unconnected = isinstance(error, psycopg.OperationalError) and not state
+        if unconnected or state.startswith(GONE_STATES):
+            return GONE.refusal()
+        if not state.startswith(STATEMENT_STATES):
+            place = [error.diag.table_name, error.diag.column_name, error.diag.constraint_name]
+            error.args = (" ".join(["SQLSTATE", state, *filter(None, place)]),)
+        return error
+    return RuntimeError(f"a database error of an unknown kind: {type(error).__name__}")

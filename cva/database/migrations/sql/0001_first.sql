@@ -1,0 +1,1250 @@
+-- The books: accounts, entries, legs, transfers, balances.
+--
+-- What holds here holds against anybody who can type SQL as the application: entries balance per
+-- layer, currency and grant; nothing recorded changes; a hold is resolved at most once and never
+-- above its amount; no limited account goes below zero, holds included, under any interleaving;
+-- the cached balance is the fold of the log.
+--
+-- How: one row of `transfer` is one debit and one credit, so mass events cannot be unbalanced; the
+-- legs of an entry come in one statement that sums to zero; checks are set-based (statement
+-- triggers over transition tables) because row-level foreign keys and triggers on mass tables cost
+-- more than all these checks together. Refusals carry SQLSTATE CV001, a code and its facts.
+--
+-- Run as cva_owner. cva_app may read and add, cva_auditor may read.
+
+CREATE SCHEMA books;
+REVOKE ALL ON SCHEMA books FROM PUBLIC;
+GRANT USAGE ON SCHEMA books TO cva_app, cva_auditor;
+
+-- --- refusals --------------------------------------------------------------------------------
+
+CREATE FUNCTION books.refuse(code text, facts jsonb, hint text DEFAULT '') RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'CV001', MESSAGE = code,
+        DETAIL = coalesce(facts, '{}'::jsonb)::text, HINT = coalesce(hint, '');
+END $$;
+
+-- Nothing recorded changes: row triggers against UPDATE, DELETE, MERGE and upserts, a statement
+-- trigger against TRUNCATE.
+CREATE FUNCTION books.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM books.refuse('books_append_only',
+        jsonb_build_object('table', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, 'operation', TG_OP),
+        'Record a new entry that corrects it.');
+    RETURN NULL;
+END $$;
+
+-- --- accounts --------------------------------------------------------------------------------
+
+CREATE TABLE books.account (
+    account_id       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code             text NOT NULL UNIQUE CHECK (code ~ '^[0-9]{4}(\.[A-Z0-9][A-Z0-9-]*)+$'),
+    chart_code       text NOT NULL CHECK (chart_code ~ '^[0-9]{4}$'),
+    name             text NOT NULL CHECK (name <> ''),
+    class            text NOT NULL
+                     CHECK (class IN ('asset', 'liability', 'fund', 'revenue', 'expense', 'memo')),
+    normal_side      text NOT NULL CHECK (normal_side IN ('debit', 'credit')),
+    currency         char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    never_below_zero boolean NOT NULL DEFAULT false,
+    grant_code       text NULL, -- set: only this grant's money may stand on the account
+    provider         text NULL,
+    opened_on        date NOT NULL,
+    CHECK (starts_with(code, chart_code || '.'))
+);
+
+-- --- entries ---------------------------------------------------------------------------------
+
+CREATE TABLE books.entry (
+    entry_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    entry_ref    text NOT NULL UNIQUE CHECK (entry_ref ~ '^je_[0-9a-z]{26}$'),
+    key          text NOT NULL UNIQUE CHECK (key <> ''),
+    body_hash    bytea NOT NULL CHECK (length(body_hash) = 32),
+    event        text NOT NULL CHECK (event <> ''),
+    effective_on date NOT NULL,
+    recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_by  text NOT NULL CHECK (recorded_by <> ''),
+    reason       text NOT NULL CHECK (reason <> ''),
+    reverses     bigint NULL UNIQUE REFERENCES books.entry,
+    recorded_in  xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+
+CREATE TABLE books.leg (
+    entry_id     bigint NOT NULL REFERENCES books.entry,
+    leg_no       integer NOT NULL CHECK (leg_no > 0),
+    layer        char(1) NOT NULL DEFAULT 'A' CHECK (layer IN ('A', 'M')), -- actual, memo
+    account_id   integer NOT NULL REFERENCES books.account,
+    amount_minor bigint NOT NULL CHECK (amount_minor <> 0), -- debit positive
+    currency     char(3) NOT NULL,
+    grant_code   text NOT NULL,
+    programme_id text NULL,
+    cycle_id     text NULL,
+    provider     text NULL,
+    location     text NULL,
+    PRIMARY KEY (entry_id, leg_no)
+);
+
+CREATE TABLE books.transfer (
+    transfer_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    entry_id          bigint NOT NULL,
+    phase             text NOT NULL CHECK (phase IN ('single', 'pending', 'posted', 'voided')),
+    debit_account_id  integer NOT NULL,
+    credit_account_id integer NOT NULL,
+    amount_minor      bigint NOT NULL CHECK (amount_minor > 0), -- of a voided one: what it releases
+    currency          char(3) NOT NULL,
+    grant_code        text NOT NULL,
+    programme_id      text NULL,
+    cycle_id          text NULL,
+    provider          text NULL,
+    location          text NULL,
+    instruction_ref   text NULL,
+    pending_id        bigint NULL,
+    CHECK (debit_account_id <> credit_account_id),
+    CHECK ((phase IN ('posted', 'voided')) = (pending_id IS NOT NULL)),
+    CHECK (phase = 'single' OR instruction_ref IS NOT NULL)
+);
+CREATE INDEX transfer_of_entry ON books.transfer (entry_id);
+CREATE UNIQUE INDEX transfer_one_hold ON books.transfer (instruction_ref) WHERE phase = 'pending';
+CREATE UNIQUE INDEX transfer_one_resolution ON books.transfer (pending_id)
+    WHERE pending_id IS NOT NULL;
+CREATE INDEX transfer_single_of_instruction ON books.transfer (instruction_ref)
+    WHERE phase = 'single' AND instruction_ref IS NOT NULL;
+
+CREATE TABLE books.balance (
+    account_id     integer PRIMARY KEY REFERENCES books.account,
+    posted_debit   bigint NOT NULL DEFAULT 0 CHECK (posted_debit >= 0),
+    posted_credit  bigint NOT NULL DEFAULT 0 CHECK (posted_credit >= 0),
+    pending_debit  bigint NOT NULL DEFAULT 0 CHECK (pending_debit >= 0),
+    pending_credit bigint NOT NULL DEFAULT 0 CHECK (pending_credit >= 0),
+    version        bigint NOT NULL DEFAULT 0
+);
+
+-- Every line of the log as one account sees it; a resolution takes its hold back from `pending`.
+-- The fold of this view is the balance.
+CREATE VIEW books.posting WITH (security_invoker = true) AS
+SELECT 'leg' AS kind, l.entry_id, l.leg_no::bigint AS line, l.layer, 'posted' AS stage, l.account_id,
+       greatest(l.amount_minor, 0) AS debit_minor, greatest(-l.amount_minor, 0) AS credit_minor,
+       l.currency, l.grant_code, l.programme_id, l.cycle_id, l.provider, l.location,
+       NULL::text AS instruction_ref
+FROM books.leg l
+UNION ALL
+SELECT 'transfer', t.entry_id, t.transfer_id, 'A', CASE t.phase WHEN 'pending' THEN 'pending' ELSE 'posted' END,
+       s.account_id, s.debit * t.amount_minor, s.credit * t.amount_minor,
+       t.currency, t.grant_code, t.programme_id, t.cycle_id, t.provider, t.location,
+       t.instruction_ref
+FROM books.transfer t
+CROSS JOIN LATERAL (VALUES (t.debit_account_id, 1, 0), (t.credit_account_id, 0, 1))
+    AS s (account_id, debit, credit)
+WHERE t.phase <> 'voided'
+UNION ALL
+SELECT 'release', t.entry_id, t.transfer_id, 'A', 'pending',
+       s.account_id, -s.debit * p.amount_minor, -s.credit * p.amount_minor,
+       t.currency, t.grant_code, t.programme_id, t.cycle_id, t.provider, t.location,
+       t.instruction_ref
+FROM books.transfer t
+JOIN books.transfer p ON p.transfer_id = t.pending_id
+CROSS JOIN LATERAL (VALUES (p.debit_account_id, 1, 0), (p.credit_account_id, 0, 1))
+    AS s (account_id, debit, credit);
+
+-- --- balances and limits ---------------------------------------------------------------------
+
+CREATE FUNCTION books.open_balances() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO books.balance (account_id) SELECT account_id FROM added ORDER BY account_id;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION books.open_balances FROM PUBLIC;
+
+CREATE TRIGGER account_balance AFTER INSERT ON books.account
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION books.open_balances();
+
+-- Locks balances in the order of the accounts, so that writers wait and never lock each other out;
+-- adds; then looks at the limits: the locks make the answer true under concurrency.
+CREATE FUNCTION books.move_balances(
+    accounts integer[], posted_debits bigint[], posted_credits bigint[],
+    pending_debits bigint[], pending_credits bigint[]
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    breach jsonb;
+BEGIN
+    PERFORM FROM books.balance b WHERE b.account_id = ANY (accounts)
+        ORDER BY b.account_id FOR NO KEY UPDATE;
+    WITH touched AS (
+        UPDATE books.balance b SET
+            posted_debit = b.posted_debit + d.posted_debit,
+            posted_credit = b.posted_credit + d.posted_credit,
+            pending_debit = b.pending_debit + d.pending_debit,
+            pending_credit = b.pending_credit + d.pending_credit,
+            version = b.version + 1
+        FROM unnest(accounts, posted_debits, posted_credits, pending_debits, pending_credits)
+            AS d (account_id, posted_debit, posted_credit, pending_debit, pending_credit)
+        WHERE d.account_id = b.account_id
+        RETURNING b.*
+    ), available AS (
+        SELECT a.account_id, a.code, a.currency, CASE a.normal_side
+            WHEN 'debit' THEN t.posted_debit - t.posted_credit - t.pending_credit
+            ELSE t.posted_credit - t.posted_debit - t.pending_debit END AS minor
+        FROM touched t JOIN books.account a USING (account_id)
+        WHERE a.never_below_zero
+    )
+    SELECT jsonb_build_object('account', v.code, 'short_minor', -v.minor, 'currency', v.currency)
+    INTO breach FROM available v WHERE v.minor < 0 ORDER BY v.account_id LIMIT 1;
+    IF breach IS NOT NULL THEN
+        PERFORM books.refuse('account_limit', breach, 'Fund the account, or record less.');
+    END IF;
+END $$;
+REVOKE ALL ON FUNCTION books.move_balances FROM PUBLIC;
+
+-- --- lines belong to the transaction that made their entry -------------------------------------
+
+-- Is the entry of these lines being made by this very transaction? The transaction's number alone
+-- would repeat after a restore into another server; the time alone would admit a parallel writer.
+CREATE FUNCTION books.refuse_late_lines(entries bigint[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    late record;
+BEGIN
+    SELECT n.entry_id, e.entry_ref INTO late
+    FROM unnest(entries) AS n (entry_id) LEFT JOIN books.entry e USING (entry_id)
+    WHERE e.recorded_in IS DISTINCT FROM pg_current_xact_id()
+       OR e.recorded_at < transaction_timestamp()
+    ORDER BY n.entry_id LIMIT 1;
+    IF FOUND THEN
+        PERFORM books.refuse('entry_closed',
+            jsonb_build_object('entry', coalesce(late.entry_ref, late.entry_id::text)),
+            'Record a new entry.');
+    END IF;
+END $$;
+
+-- --- legs --------------------------------------------------------------------------------------
+
+CREATE FUNCTION books.check_legs() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong jsonb;
+    moved record;
+BEGIN
+    PERFORM books.refuse_late_lines(array_agg(DISTINCT entry_id)) FROM added;
+
+    -- All legs of an entry come in one statement: what was checked is what stands.
+    SELECT jsonb_build_object('entry', e.entry_ref) INTO wrong
+    FROM (SELECT entry_id, count(*) AS legs FROM added GROUP BY entry_id) n
+    JOIN books.entry e USING (entry_id)
+    WHERE n.legs <> (SELECT count(*) FROM books.leg l WHERE l.entry_id = n.entry_id)
+    ORDER BY entry_id LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        PERFORM books.refuse('entry_closed', wrong, 'Give all legs of an entry at once.');
+    END IF;
+
+    SELECT jsonb_build_object('entry', e.entry_ref, 'layer', l.layer, 'currency', l.currency,
+        'grant', l.grant_code, 'difference_minor', sum(l.amount_minor)) INTO wrong
+    FROM added l JOIN books.entry e USING (entry_id)
+    GROUP BY e.entry_ref, l.layer, l.currency, l.grant_code
+    HAVING sum(l.amount_minor) <> 0
+    ORDER BY e.entry_ref, l.layer, l.currency, l.grant_code LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        PERFORM books.refuse('entry_unbalanced', wrong, 'Correct the amounts.');
+    END IF;
+
+    SELECT jsonb_build_object('account', a.code, 'currency', l.currency, 'grant', l.grant_code)
+    INTO wrong
+    FROM added l JOIN books.account a USING (account_id)
+    WHERE a.currency <> l.currency OR a.grant_code <> l.grant_code
+       OR (a.class = 'memo') <> (l.layer = 'M')
+    ORDER BY l.entry_id, l.leg_no LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        PERFORM books.refuse('account_unfit', wrong, 'Choose an account that fits.');
+    END IF;
+
+    SELECT array_agg(account_id) AS accounts, array_agg(debit) AS debits,
+        array_agg(credit) AS credits, array_agg(0::bigint) AS zeros INTO moved
+    FROM (
+        SELECT l.account_id,
+            coalesce(sum(l.amount_minor) FILTER (WHERE l.amount_minor > 0), 0)::bigint AS debit,
+            coalesce(-sum(l.amount_minor) FILTER (WHERE l.amount_minor < 0), 0)::bigint AS credit
+        FROM added l GROUP BY l.account_id
+    ) s;
+    IF moved.accounts IS NOT NULL THEN
+        PERFORM books.move_balances(
+            moved.accounts, moved.debits, moved.credits, moved.zeros, moved.zeros);
+    END IF;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION books.check_legs FROM PUBLIC;
+
+CREATE TRIGGER leg_check AFTER INSERT ON books.leg
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION books.check_legs();
+
+-- --- transfers -----------------------------------------------------------------------------------
+
+-- EXECUTE plans anew each time: a plan kept from when the table was small would be slow for ever.
+CREATE FUNCTION books.check_transfers() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entries bigint[];
+    wrong jsonb;
+    moved record;
+BEGIN
+    SELECT array_agg(DISTINCT entry_id) INTO entries FROM added;
+    IF entries IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM books.refuse_late_lines(entries);
+
+    SELECT jsonb_build_object('entry', e.entry_ref) INTO wrong
+    FROM books.entry e WHERE e.entry_id = ANY (entries) AND e.reverses IS NOT NULL LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        PERFORM books.refuse('reversal_not_mirror', wrong, 'A reversal has legs only.');
+    END IF;
+
+    SELECT jsonb_build_object('account', coalesce(a.code, n.account_id::text),
+        'currency', n.currency, 'grant', n.grant_code) INTO wrong
+    FROM (
+        SELECT debit_account_id AS account_id, currency, grant_code FROM added GROUP BY 1, 2, 3
+        UNION
+        SELECT credit_account_id, currency, grant_code FROM added GROUP BY 1, 2, 3
+    ) n LEFT JOIN books.account a USING (account_id)
+    WHERE a.account_id IS NULL OR a.currency <> n.currency OR a.grant_code <> n.grant_code
+       OR a.class = 'memo'
+    ORDER BY n.account_id LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        PERFORM books.refuse('account_unfit', wrong, 'Choose an account that fits.');
+    END IF;
+
+    -- A resolution repeats its hold in everything but the amount, which it never exceeds.
+    EXECUTE $q$
+        SELECT jsonb_build_object('instruction', n.instruction_ref, 'held_minor', p.amount_minor,
+            'amount_minor', n.amount_minor, 'code', CASE
+                WHEN p.transfer_id IS NULL THEN 'hold_unknown'
+                WHEN n.amount_minor > p.amount_minor THEN 'hold_exceeded'
+                ELSE 'hold_changed' END)
+        FROM added n LEFT JOIN books.transfer p
+            ON p.transfer_id = n.pending_id AND p.phase = 'pending'
+        WHERE n.pending_id IS NOT NULL AND (
+            p.transfer_id IS NULL OR n.amount_minor > p.amount_minor
+            OR (n.phase = 'voided' AND n.amount_minor <> p.amount_minor)
+            OR (n.debit_account_id, n.credit_account_id, n.currency, n.grant_code, n.instruction_ref)
+               <> (p.debit_account_id, p.credit_account_id, p.currency, p.grant_code, p.instruction_ref)
+            OR (n.programme_id, n.cycle_id, n.provider, n.location) IS DISTINCT FROM
+               (p.programme_id, p.cycle_id, p.provider, p.location))
+        ORDER BY n.instruction_ref LIMIT 1 $q$ INTO wrong;
+    IF wrong IS NOT NULL THEN
+        PERFORM books.refuse(wrong ->> 'code', wrong - 'code', 'Resolve the hold as it was made.');
+    END IF;
+
+    EXECUTE $q$
+        WITH pair AS (
+            SELECT n.debit_account_id, n.credit_account_id,
+                coalesce(sum(n.amount_minor) FILTER (WHERE n.phase IN ('single', 'posted')), 0) AS posted,
+                coalesce(sum(n.amount_minor) FILTER (WHERE n.phase = 'pending'), 0)
+                    - coalesce(sum(p.amount_minor), 0) AS pending
+            FROM added n LEFT JOIN books.transfer p ON p.transfer_id = n.pending_id
+            GROUP BY n.debit_account_id, n.credit_account_id
+        ), side AS (
+            SELECT debit_account_id AS account_id, posted AS posted_debit, 0 AS posted_credit,
+                pending AS pending_debit, 0 AS pending_credit FROM pair
+            UNION ALL
+            SELECT credit_account_id, 0, posted, 0, pending FROM pair
+        ), account AS (
+            SELECT account_id, sum(posted_debit)::bigint AS posted_debit,
+                sum(posted_credit)::bigint AS posted_credit,
+                sum(pending_debit)::bigint AS pending_debit,
+                sum(pending_credit)::bigint AS pending_credit
+            FROM side GROUP BY account_id
+        )
+        SELECT array_agg(account_id) AS accounts,
+            array_agg(posted_debit) AS posted_debits, array_agg(posted_credit) AS posted_credits,
+            array_agg(pending_debit) AS pending_debits, array_agg(pending_credit) AS pending_credits
+        FROM account $q$ INTO moved;
+    PERFORM books.move_balances(moved.accounts, moved.posted_debits, moved.posted_credits,
+        moved.pending_debits, moved.pending_credits);
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION books.check_transfers FROM PUBLIC;
+
+CREATE TRIGGER transfer_check AFTER INSERT ON books.transfer
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION books.check_transfers();
+
+-- --- entries as a whole, at commit ---------------------------------------------------------------
+
+CREATE FUNCTION books.check_entry() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target books.entry;
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM books.transfer WHERE entry_id = NEW.entry_id)
+       AND (SELECT count(*) FROM books.leg WHERE entry_id = NEW.entry_id) < 2 THEN
+        PERFORM books.refuse('entry_without_lines', jsonb_build_object('entry', NEW.entry_ref),
+            'Give at least two legs or one transfer.');
+    END IF;
+    IF NEW.reverses IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO target FROM books.entry WHERE entry_id = NEW.reverses;
+    IF NEW.effective_on < target.effective_on
+       OR EXISTS (SELECT 1 FROM books.transfer WHERE entry_id = target.entry_id)
+       OR EXISTS (
+            SELECT leg_no, layer, account_id, -amount_minor, currency, grant_code,
+                programme_id, cycle_id, provider, location
+            FROM books.leg WHERE entry_id = target.entry_id
+            EXCEPT
+            SELECT leg_no, layer, account_id, amount_minor, currency, grant_code,
+                programme_id, cycle_id, provider, location
+            FROM books.leg WHERE entry_id = NEW.entry_id)
+       OR (SELECT count(*) FROM books.leg WHERE entry_id = target.entry_id)
+            <> (SELECT count(*) FROM books.leg WHERE entry_id = NEW.entry_id) THEN
+        PERFORM books.refuse('reversal_not_mirror', jsonb_build_object('entry', NEW.entry_ref),
+            'A reversal repeats every leg with the opposite sign, on or after the day of the entry.');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER entry_check AFTER INSERT ON books.entry
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION books.check_entry();
+
+-- --- permanence and privileges -------------------------------------------------------------------
+
+CREATE TRIGGER account_permanent BEFORE UPDATE OR DELETE ON books.account
+    FOR EACH ROW EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER account_kept BEFORE TRUNCATE ON books.account
+    FOR EACH STATEMENT EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER entry_permanent BEFORE UPDATE OR DELETE ON books.entry
+    FOR EACH ROW EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER entry_kept BEFORE TRUNCATE ON books.entry
+    FOR EACH STATEMENT EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER leg_permanent BEFORE UPDATE OR DELETE ON books.leg
+    FOR EACH ROW EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER leg_kept BEFORE TRUNCATE ON books.leg
+    FOR EACH STATEMENT EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER transfer_permanent BEFORE UPDATE OR DELETE ON books.transfer
+    FOR EACH ROW EXECUTE FUNCTION books.refuse_change();
+CREATE TRIGGER transfer_kept BEFORE TRUNCATE ON books.transfer
+    FOR EACH STATEMENT EXECUTE FUNCTION books.refuse_change();
+
+REVOKE ALL ON ALL TABLES IN SCHEMA books FROM PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA books TO cva_app, cva_auditor;
+GRANT INSERT ON books.account, books.leg, books.transfer TO cva_app;
+-- The time and the transaction of an entry are the database's to say.
+GRANT INSERT (entry_ref, key, body_hash, event, effective_on, recorded_by, reason, reverses)
+    ON books.entry TO cva_app;
+-- The programme's tables: people, households, programmes, decisions, plans, providers' words.
+--
+-- What these tables promise by themselves, whoever writes to them:
+--   * nothing recorded changes: no UPDATE, DELETE or TRUNCATE, by trigger and by privilege;
+--   * preparer, approvers and releaser of a plan are pairwise different and sign the plan's digest;
+--   * a household has at most one unfailed payment per programme, cycle and kind;
+--   * a file for lines that another file already carries is refused until that one is known not
+--     to have been taken;
+--   * cycles of one programme do not overlap, and a cycle with an unexplained difference stays open.
+--
+-- State is never a column that changes: it is the latest of the events recorded.
+-- Refusals are raised by books.refuse(code, facts, hint); ledgers/schema.sql comes first.
+
+CREATE SCHEMA ops;
+CREATE SCHEMA staff;
+CREATE SCHEMA registry;
+CREATE SCHEMA programme;
+CREATE SCHEMA assessment;
+CREATE SCHEMA payments;
+
+-- ops: what was done ---------------------------------------------------------------------------
+
+CREATE FUNCTION ops.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM books.refuse('append_only',
+    jsonb_build_object('table', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, 'operation', TG_OP),
+    'Record a new event instead.');
+  RETURN NULL;
+END $$;
+
+-- One row for every writing verb: who, when, what, and the answer given, under the caller's key.
+CREATE TABLE ops.act (
+  act_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key        text NOT NULL UNIQUE,
+  verb       text NOT NULL,
+  object_id  text NOT NULL,
+  body_hash  bytea NOT NULL CHECK (octet_length(body_hash) = 32),
+  answer     jsonb NOT NULL,
+  person_id  text NOT NULL,
+  at         timestamptz NOT NULL
+);
+
+-- The master key this database was made with: an HMAC under it, which tells nothing about it.
+CREATE TABLE ops.vault_fingerprint (
+  fingerprint  bytea PRIMARY KEY CHECK (octet_length(fingerprint) = 32),
+  at           timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX one_master_key ON ops.vault_fingerprint ((true));
+
+-- staff: who may do what -----------------------------------------------------------------------
+
+CREATE TABLE staff.person (
+  person_id   text PRIMARY KEY CHECK (person_id ~ '^per_[0-9a-z]{26}$'),
+  login       text NOT NULL UNIQUE CHECK (login ~ '^[a-z][a-z0-9._-]{1,31}$'),
+  name        text NOT NULL,
+  public_key  bytea NOT NULL CHECK (octet_length(public_key) = 32),
+  sealed_key  bytea NOT NULL,   -- the Ed25519 private key under the person's passphrase
+  added_by    text REFERENCES staff.person,  -- NULL only for the first administrator
+  added_at    timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX one_first_administrator ON staff.person ((added_by IS NULL)) WHERE added_by IS NULL;
+
+CREATE TABLE staff.role_event (
+  event_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  person_id  text NOT NULL REFERENCES staff.person,
+  role       text NOT NULL CHECK (role IN ('administrator', 'programme', 'finance', 'auditor')),
+  granted    boolean NOT NULL,
+  by_person  text NOT NULL REFERENCES staff.person,
+  at         timestamptz NOT NULL
+);
+CREATE VIEW staff.holds_role AS
+  SELECT person_id, role FROM (
+    SELECT DISTINCT ON (person_id, role) person_id, role, granted
+    FROM staff.role_event ORDER BY person_id, role, event_id DESC) latest
+  WHERE granted;
+
+CREATE FUNCTION staff.check_role_event() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE first_administrator boolean;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('staff.role_event', 0));
+  SELECT added_by IS NULL AND NEW.role = 'administrator'
+         AND NOT EXISTS (SELECT FROM staff.role_event)
+    INTO first_administrator FROM staff.person WHERE person_id = NEW.person_id;
+  IF first_administrator THEN RETURN NEW; END IF;
+  IF NEW.by_person = NEW.person_id THEN
+    PERFORM books.refuse('own_role', jsonb_build_object('role', NEW.role),
+      'Another administrator changes your roles.');
+  END IF;
+  IF NOT EXISTS (SELECT FROM staff.holds_role
+                 WHERE person_id = NEW.by_person AND role = 'administrator') THEN
+    PERFORM books.refuse('role_missing', jsonb_build_object('role', 'administrator'),
+      'An administrator changes roles.');
+  END IF;
+  IF NEW.granted AND EXISTS (
+      SELECT FROM staff.holds_role WHERE person_id = NEW.person_id
+      AND (role = 'auditor') <> (NEW.role = 'auditor')) THEN
+    PERFORM books.refuse('auditor_writes_nothing', '{}',
+      'An auditor holds no other role; add a second person.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_role_event BEFORE INSERT ON staff.role_event
+  FOR EACH ROW EXECUTE FUNCTION staff.check_role_event();
+
+CREATE FUNCTION staff.require_role(person text, wanted text) RETURNS void LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM staff.holds_role WHERE person_id = person AND role = wanted) THEN
+    PERFORM books.refuse('role_missing', jsonb_build_object('role', wanted),
+      'Ask an administrator for the role.');
+  END IF;
+END $$;
+
+-- registry: households and members -------------------------------------------------------------
+
+CREATE TABLE registry.import (
+  import_id   text PRIMARY KEY,
+  form        text NOT NULL,
+  file_name   text NOT NULL,
+  sha256      bytea NOT NULL CHECK (octet_length(sha256) = 32),
+  added       integer NOT NULL,
+  revised     integer NOT NULL,
+  unchanged   integer NOT NULL,
+  refused     integer NOT NULL,
+  members     integer NOT NULL,            -- with a name, in what was added and revised
+  declared    integer NOT NULL DEFAULT 0,  -- people that these declared
+  person_id   text NOT NULL REFERENCES staff.person,
+  at          timestamptz NOT NULL,
+  UNIQUE (form, sha256)
+);
+
+-- The identity of a registration is the form and the source's own record identity.
+CREATE TABLE registry.household (
+  household_id  text PRIMARY KEY CHECK (household_id ~ '^hh_[0-9a-z]{26}$'),
+  form          text NOT NULL,
+  record_key    text NOT NULL,  -- a keyed token: the source's identity may be personal
+  import_id     text NOT NULL REFERENCES registry.import DEFERRABLE INITIALLY DEFERRED,
+  UNIQUE (form, record_key)
+);
+
+-- The household's data key, wrapped by the master key. Without it nothing sealed can be read.
+CREATE TABLE registry.household_key (
+  household_id  text PRIMARY KEY REFERENCES registry.household,
+  wrapped       bytea NOT NULL
+);
+
+-- One row for every revision of a registration. Clear columns are what rules read in sets; names,
+-- identifiers, phones, accounts, card references and addresses are in `sealed`.
+CREATE TABLE registry.version (
+  version_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  household_id      text NOT NULL REFERENCES registry.household,
+  revision          text NOT NULL,  -- a keyed token as well: it may be a digest of the answers
+  import_id         text NOT NULL REFERENCES registry.import DEFERRABLE INITIALLY DEFERRED,
+  submitted_at      timestamptz,
+  consent_given     boolean,
+  consent_language  text,
+  consent_on        date,
+  province          text,
+  district          text,
+  population_group  text,
+  declared_size     integer CHECK (declared_size > 0),
+  roster_size       integer NOT NULL CHECK (roster_size > 0),
+  has_roster        boolean NOT NULL,
+  answers           jsonb NOT NULL,
+  sealed            bytea NOT NULL,
+  UNIQUE (household_id, revision)
+);
+CREATE INDEX version_latest ON registry.version (household_id, version_id DESC);
+
+CREATE TABLE registry.member (
+  version_id            bigint NOT NULL REFERENCES registry.version,
+  member_no             integer NOT NULL CHECK (member_no > 0),
+  relationship          text,
+  sex                   text CHECK (sex IN ('female', 'male')),
+  birth_date            date,
+  birth_date_precision  text CHECK (birth_date_precision IN ('exact', 'year')),
+  nationality           text,
+  disability_percent    integer CHECK (disability_percent BETWEEN 0 AND 100),
+  PRIMARY KEY (version_id, member_no)
+);
+
+-- Keyed tokens of identifiers (HMAC-SHA256, 16 bytes): equality can be asked, nothing can be read.
+CREATE TABLE registry.identifier (
+  version_id  bigint NOT NULL REFERENCES registry.version,
+  member_no   integer NOT NULL,   -- 0: the household's own
+  kind        text NOT NULL,
+  token       bytea NOT NULL CHECK (octet_length(token) = 16),
+  valid       boolean NOT NULL,
+  PRIMARY KEY (version_id, member_no, kind)
+);
+CREATE INDEX identifier_token ON registry.identifier (token, kind);
+
+CREATE TABLE registry.finding (
+  import_id     text NOT NULL REFERENCES registry.import DEFERRABLE INITIALLY DEFERRED,
+  finding_no    integer NOT NULL,
+  code          text NOT NULL,
+  weight        text NOT NULL CHECK (weight IN ('refused', 'doubtful', 'note')),
+  sheet         text NOT NULL,
+  row_no        integer,
+  field         text NOT NULL,
+  shown         text NOT NULL,   -- masked where personal
+  facts         jsonb NOT NULL,
+  household_id  text,
+  PRIMARY KEY (import_id, finding_no)
+);
+
+-- What a person decided of two registrations that share a strong identifier.
+CREATE TABLE registry.duplicate_decision (
+  left_id    text NOT NULL REFERENCES registry.household,
+  right_id   text NOT NULL REFERENCES registry.household,
+  verdict    text NOT NULL CHECK (verdict IN ('same', 'different')),
+  kept_id    text CHECK (kept_id IN (left_id, right_id)),
+  reason     text NOT NULL CHECK (reason <> ''),
+  person_id  text NOT NULL REFERENCES staff.person,
+  at         timestamptz NOT NULL,
+  PRIMARY KEY (left_id, right_id),
+  CHECK (left_id < right_id),
+  CHECK ((verdict = 'same') = (kept_id IS NOT NULL))
+);
+
+CREATE VIEW registry.withdrawn AS
+  SELECT CASE kept_id WHEN left_id THEN right_id ELSE left_id END AS household_id, kept_id
+  FROM registry.duplicate_decision WHERE verdict = 'same';
+
+-- The latest version of every household that is not a confirmed duplicate of another.
+CREATE VIEW registry.live AS
+  SELECT DISTINCT ON (household_id) v.*
+  FROM registry.version v
+  WHERE NOT EXISTS (SELECT FROM registry.withdrawn w WHERE w.household_id = v.household_id)
+  ORDER BY household_id, version_id DESC;
+
+-- Pairs of live households that hold the same valid strong identifier of one type and that nobody
+-- has decided about.
+CREATE VIEW registry.open_pair AS
+  WITH strong AS MATERIALIZED (
+    SELECT DISTINCT i.token, i.kind, l.household_id
+    FROM registry.identifier i JOIN registry.live l USING (version_id)
+    WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')),
+  shared AS (
+    SELECT token, kind FROM strong GROUP BY token, kind HAVING count(*) > 1)
+  SELECT DISTINCT a.household_id AS left_id, b.household_id AS right_id
+  FROM shared s JOIN strong a USING (token, kind) JOIN strong b USING (token, kind)
+  WHERE a.household_id < b.household_id
+    AND NOT EXISTS (SELECT FROM registry.duplicate_decision d
+                    WHERE d.left_id = a.household_id AND d.right_id = b.household_id);
+
+-- programme: what is promised ------------------------------------------------------------------
+
+CREATE TABLE programme.code (
+  code    text PRIMARY KEY,
+  number  integer GENERATED ALWAYS AS IDENTITY UNIQUE
+);
+
+CREATE TABLE programme.programme (
+  programme_id  text PRIMARY KEY CHECK (programme_id ~ '^pgm_[0-9a-z]{26}$'),
+  code          text NOT NULL REFERENCES programme.code,
+  version       integer NOT NULL CHECK (version > 0),
+  document      jsonb NOT NULL,
+  hash          bytea NOT NULL CHECK (octet_length(hash) = 32),
+  person_id     text NOT NULL REFERENCES staff.person,
+  at            timestamptz NOT NULL,
+  UNIQUE (code, version),
+  UNIQUE (code, hash)
+);
+
+CREATE TABLE programme.cycle (
+  cycle_id          text PRIMARY KEY CHECK (cycle_id ~ '^cyc_[0-9a-z]{26}$'),
+  programme_id      text NOT NULL REFERENCES programme.programme,
+  programme_number  integer NOT NULL REFERENCES programme.code (number),
+  name              text NOT NULL,
+  period            daterange NOT NULL CHECK (NOT isempty(period)),
+  person_id         text NOT NULL REFERENCES staff.person,
+  at                timestamptz NOT NULL,
+  UNIQUE (programme_number, name),
+  CONSTRAINT cycles_do_not_overlap EXCLUDE USING gist (
+    int4range(programme_number, programme_number, '[]') WITH &&, period WITH &&)
+);
+
+-- assessment: who qualifies, who is served now, how much ---------------------------------------
+
+CREATE TABLE assessment.run (
+  run_id           text PRIMARY KEY CHECK (run_id ~ '^run_[0-9a-z]{26}$'),
+  cycle_id         text NOT NULL REFERENCES programme.cycle,
+  snapshot_sha256  bytea NOT NULL CHECK (octet_length(snapshot_sha256) = 32),
+  decisions_sha256 bytea NOT NULL CHECK (octet_length(decisions_sha256) = 32),
+  pack_hash        bytea NOT NULL CHECK (octet_length(pack_hash) = 32),
+  reference_date   date NOT NULL,
+  seed             text NOT NULL,
+  registered       integer NOT NULL,
+  eligible         integer NOT NULL,
+  review           integer NOT NULL,
+  selected         integer NOT NULL,
+  person_id        text NOT NULL REFERENCES staff.person,
+  at               timestamptz NOT NULL
+);
+
+CREATE TABLE assessment.decision (
+  run_id             text NOT NULL REFERENCES assessment.run DEFERRABLE INITIALLY DEFERRED,
+  household_id       text NOT NULL,
+  version_id         bigint NOT NULL,
+  status             text NOT NULL CHECK (status IN ('eligible', 'ineligible', 'review')),
+  pass_bits          bigint NOT NULL,
+  unknown_bits       bigint NOT NULL,
+  score              bigint,
+  tie_key            text NOT NULL,
+  rank               integer,
+  selected           boolean NOT NULL,
+  waitlist_position  integer,
+  amount_minor       bigint,
+  currency           char(3) NOT NULL,
+  people             integer NOT NULL,
+  people_from        text NOT NULL CHECK (people_from IN ('roster', 'declared')),
+  reason             text NOT NULL,
+  PRIMARY KEY (run_id, household_id)
+);
+
+-- payments: plans ------------------------------------------------------------------------------
+
+CREATE TABLE payments.plan (
+  plan_id           text PRIMARY KEY CHECK (plan_id ~ '^plan_[0-9a-z]{26}$'),
+  cycle_id          text NOT NULL REFERENCES programme.cycle,
+  run_id            text NOT NULL REFERENCES assessment.run,
+  parent_plan_id    text REFERENCES payments.plan,   -- a follow-up names the plan it follows
+  provider          text NOT NULL,
+  currency          char(3) NOT NULL,
+  execute_on        date NOT NULL,
+  lines             integer NOT NULL CHECK (lines >= 0),
+  stopped_lines     integer NOT NULL CHECK (stopped_lines BETWEEN 0 AND lines),
+  total_minor       bigint NOT NULL CHECK (total_minor >= 0),   -- of the lines not stopped
+  people            integer NOT NULL,
+  digest            bytea NOT NULL CHECK (octet_length(digest) = 32),
+  approvers_needed  integer NOT NULL CHECK (approvers_needed >= 1),
+  prepared_by       text NOT NULL REFERENCES staff.person,
+  locked_at         timestamptz NOT NULL
+);
+CREATE INDEX plan_cycle ON payments.plan (cycle_id);
+
+-- One instruction each. `attempt` counts the tries to pay one household in one cycle: the unique
+-- key and payments.check_attempts together let a second try exist only after the first failed.
+CREATE TABLE payments.line (
+  plan_id           text NOT NULL REFERENCES payments.plan DEFERRABLE INITIALLY DEFERRED,
+  line_no           integer NOT NULL CHECK (line_no > 0),
+  cycle_id          text NOT NULL,
+  household_id      text NOT NULL,
+  version_id        bigint NOT NULL,
+  kind              text NOT NULL CHECK (kind IN ('regular', 'shortfall')),
+  attempt           smallint NOT NULL CHECK (attempt > 0),
+  amount_minor      bigint NOT NULL CHECK (amount_minor > 0),
+  people            integer NOT NULL,
+  people_from       text NOT NULL,
+  province          text,
+  population_group  text,
+  stopped           text,   -- why this line is not paid in this plan
+  instruction_ref   text NOT NULL UNIQUE CHECK (instruction_ref ~ '^[A-Z0-9]{1,35}$'),
+  PRIMARY KEY (plan_id, line_no),
+  CONSTRAINT once_per_cycle UNIQUE (cycle_id, household_id, kind, attempt)
+);
+
+-- What became of a line: at most loaded and then returned; or stopped, cancelled, voided.
+CREATE TABLE payments.outcome (
+  plan_id         text NOT NULL,
+  line_no         integer NOT NULL,
+  step            smallint NOT NULL CHECK (step IN (1, 2)),
+  kind            text NOT NULL CHECK (kind IN ('stopped', 'cancelled', 'loaded', 'voided', 'returned')),
+  amount_minor    bigint NOT NULL CHECK (amount_minor >= 0),
+  delivered_on    date,
+  observation_id  bigint,
+  at              timestamptz NOT NULL,
+  PRIMARY KEY (plan_id, line_no, step),
+  CHECK ((kind = 'returned') = (step = 2)),
+  CHECK ((kind IN ('loaded', 'returned')) = (amount_minor > 0)),
+  CHECK ((kind = 'loaded') = (delivered_on IS NOT NULL))
+);
+
+-- Set-based in place of a row-level foreign key; a return follows a load and is no larger.
+CREATE FUNCTION payments.check_outcomes() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF EXISTS (SELECT FROM added a WHERE NOT EXISTS (
+       SELECT FROM payments.line l WHERE l.plan_id = a.plan_id AND l.line_no = a.line_no
+         AND (a.kind = 'stopped') = (l.stopped IS NOT NULL) AND a.amount_minor <= l.amount_minor)) THEN
+    PERFORM books.refuse('outcome_without_line', '{}', 'Name a line of a plan.');
+  END IF;
+  IF EXISTS (SELECT FROM added a WHERE a.step = 2 AND NOT EXISTS (
+       SELECT FROM payments.outcome o WHERE o.plan_id = a.plan_id AND o.line_no = a.line_no
+         AND o.step = 1 AND o.kind = 'loaded' AND o.amount_minor >= a.amount_minor)) THEN
+    PERFORM books.refuse('return_without_load', '{}', 'Only what was loaded can come back.');
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER check_outcomes AFTER INSERT ON payments.outcome
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION payments.check_outcomes();
+
+-- A further attempt, or a shortfall line, stands on the end of the line before it.
+CREATE FUNCTION payments.check_attempts() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE offender text;
+BEGIN
+  SELECT a.household_id INTO offender FROM added a
+  WHERE a.attempt > 1 AND NOT EXISTS (
+    SELECT FROM payments.line l JOIN payments.outcome o USING (plan_id, line_no)
+    WHERE l.cycle_id = a.cycle_id AND l.household_id = a.household_id AND l.kind = a.kind
+      AND l.attempt = a.attempt - 1 AND o.kind IN ('stopped', 'cancelled', 'voided', 'returned'))
+  LIMIT 1;
+  IF offender IS NOT NULL THEN
+    PERFORM books.refuse('already_paid_or_pending', jsonb_build_object('household', offender),
+      'Wait until the line before it has failed for certain.');
+  END IF;
+  SELECT a.household_id INTO offender FROM added a
+  WHERE a.kind = 'shortfall' AND NOT EXISTS (
+    SELECT FROM payments.line l JOIN payments.outcome o USING (plan_id, line_no)
+    WHERE l.cycle_id = a.cycle_id AND l.household_id = a.household_id AND l.kind = 'regular'
+      AND o.kind = 'loaded' AND o.amount_minor + a.amount_minor <= l.amount_minor)
+  LIMIT 1;
+  IF offender IS NOT NULL THEN
+    PERFORM books.refuse('shortfall_without_short_load',
+      jsonb_build_object('household', offender), 'Only what a short load left open can follow.');
+  END IF;
+  IF EXISTS (SELECT FROM added a JOIN payments.plan p USING (plan_id)
+             WHERE p.xmin <> pg_current_xact_id()::xid) THEN
+    PERFORM books.refuse('plan_is_locked', '{}', 'Prepare a new plan.');
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER check_attempts AFTER INSERT ON payments.line
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION payments.check_attempts();
+
+-- What approvers sign: the plan's head and every line, in order. Hashed in parts, so that a plan of
+-- a million lines needs the memory of ten thousand.
+CREATE FUNCTION payments.digest(plan text, head text) RETURNS bytea LANGUAGE sql STABLE
+  SET search_path = pg_catalog AS $$
+  SELECT sha256(convert_to(head, 'UTF8') || coalesce(string_agg(part_hash, '' ORDER BY part), ''))
+  FROM (SELECT (line_no - 1) / 10000 AS part,
+               sha256(convert_to(string_agg(concat_ws('|', line_no, household_id, version_id, kind,
+                 attempt, amount_minor, people, coalesce(stopped, '-'), instruction_ref), E'\n'
+                 ORDER BY line_no), 'UTF8')) AS part_hash
+        FROM payments.line WHERE plan_id = plan GROUP BY 1) parts
+$$;
+CREATE FUNCTION payments.head(p payments.plan) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog AS $$
+  SELECT concat_ws('|', p.plan_id, p.cycle_id, p.run_id, coalesce(p.parent_plan_id, '-'), p.provider,
+    p.currency, p.execute_on, p.approvers_needed, p.prepared_by)
+$$;
+
+-- A plan says of its lines what is true of them, at the commit that makes it.
+CREATE FUNCTION payments.check_plan() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE found record;
+BEGIN
+  SELECT count(*) AS lines, count(stopped) AS stopped_lines,
+         coalesce(sum(amount_minor) FILTER (WHERE stopped IS NULL), 0) AS total_minor,
+         coalesce(sum(people) FILTER (WHERE stopped IS NULL), 0) AS people
+    INTO found FROM payments.line WHERE plan_id = NEW.plan_id;
+  IF (found.lines, found.stopped_lines, found.total_minor, found.people)
+     IS DISTINCT FROM (NEW.lines::bigint, NEW.stopped_lines::bigint, NEW.total_minor::numeric,
+                       NEW.people::bigint)
+     OR NEW.digest <> payments.digest(NEW.plan_id, payments.head(NEW)) THEN
+    PERFORM books.refuse('plan_differs_from_lines', jsonb_build_object('plan', NEW.plan_id),
+      'Prepare the plan again.');
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER check_plan AFTER INSERT ON payments.plan
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payments.check_plan();
+
+CREATE TABLE payments.cancellation (
+  plan_id    text PRIMARY KEY REFERENCES payments.plan,
+  reason     text NOT NULL CHECK (reason <> ''),
+  person_id  text NOT NULL REFERENCES staff.person,
+  at         timestamptz NOT NULL
+);
+
+-- Approvals and the release. One person acts once on a plan, and signs its digest.
+CREATE TABLE payments.signature (
+  plan_id    text NOT NULL REFERENCES payments.plan,
+  person_id  text NOT NULL REFERENCES staff.person,
+  act        text NOT NULL CHECK (act IN ('approved', 'released')),
+  digest     bytea NOT NULL,
+  signature  bytea NOT NULL CHECK (octet_length(signature) = 64),
+  reason     text NOT NULL,
+  at         timestamptz NOT NULL,
+  PRIMARY KEY (plan_id, person_id)
+);
+CREATE UNIQUE INDEX released_once ON payments.signature (plan_id) WHERE act = 'released';
+
+CREATE FUNCTION payments.check_signature() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE plan payments.plan; approvals integer;
+BEGIN
+  SELECT * INTO plan FROM payments.plan WHERE plan_id = NEW.plan_id FOR UPDATE;
+  IF plan.prepared_by = NEW.person_id THEN
+    PERFORM books.refuse('preparer_may_not_sign', jsonb_build_object('act', NEW.act),
+      'Another person approves or releases it.');
+  END IF;
+  PERFORM staff.require_role(NEW.person_id, 'finance');
+  IF NEW.digest IS DISTINCT FROM plan.digest THEN
+    PERFORM books.refuse('digest_differs', '{}', 'Look at the plan again, then sign what it says.');
+  END IF;
+  IF EXISTS (SELECT FROM payments.cancellation WHERE plan_id = NEW.plan_id) THEN
+    PERFORM books.refuse('plan_cancelled', jsonb_build_object('plan', NEW.plan_id),
+      'Prepare a new plan.');
+  END IF;
+  IF EXISTS (SELECT FROM payments.signature WHERE plan_id = NEW.plan_id AND act = 'released') THEN
+    PERFORM books.refuse('plan_already_released', jsonb_build_object('plan', NEW.plan_id),
+      'Nothing is left to sign.');
+  END IF;
+  SELECT count(*) INTO approvals FROM payments.signature
+    WHERE plan_id = NEW.plan_id AND act = 'approved';
+  IF NEW.act = 'approved' AND approvals >= plan.approvers_needed THEN
+    PERFORM books.refuse('approvals_complete', jsonb_build_object('plan', NEW.plan_id),
+      'A third person releases it.');
+  END IF;
+  IF NEW.act = 'released' AND approvals < plan.approvers_needed THEN
+    PERFORM books.refuse('approvals_missing',
+      jsonb_build_object('given', approvals, 'needed', plan.approvers_needed),
+      'Ask the missing approvers.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_signature BEFORE INSERT ON payments.signature
+  FOR EACH ROW EXECUTE FUNCTION payments.check_signature();
+
+CREATE FUNCTION payments.check_cancellation() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM FROM payments.plan WHERE plan_id = NEW.plan_id FOR UPDATE;
+  IF EXISTS (SELECT FROM payments.signature WHERE plan_id = NEW.plan_id AND act = 'released') THEN
+    PERFORM books.refuse('plan_already_released', jsonb_build_object('plan', NEW.plan_id),
+      'A released plan is settled, not cancelled.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_cancellation BEFORE INSERT ON payments.cancellation
+  FOR EACH ROW EXECUTE FUNCTION payments.check_cancellation();
+
+-- payments: files out --------------------------------------------------------------------------
+
+-- The outbox: written in the transaction of the release, sent afterwards.
+CREATE TABLE payments.file (
+  file_id            text PRIMARY KEY CHECK (file_id ~ '^fil_[0-9a-z]{26}$'),
+  plan_id            text NOT NULL REFERENCES payments.plan,
+  part               integer NOT NULL CHECK (part > 0),
+  generation         integer NOT NULL CHECK (generation > 0),
+  message_id         text NOT NULL UNIQUE CHECK (message_id ~ '^[A-Z0-9]{1,35}$'),
+  created_at         timestamptz NOT NULL,   -- fixed, so that rendering again gives the same bytes
+  first_line         integer NOT NULL,
+  last_line          integer NOT NULL CHECK (last_line >= first_line),
+  control_count      integer NOT NULL CHECK (control_count > 0),
+  control_sum_minor  bigint NOT NULL CHECK (control_sum_minor > 0),
+  UNIQUE (plan_id, part, generation)
+);
+
+CREATE TABLE payments.rendering (
+  file_id      text PRIMARY KEY REFERENCES payments.file,
+  sha256       bytea NOT NULL CHECK (octet_length(sha256) = 32),
+  size_bytes   bigint NOT NULL CHECK (size_bytes > 0),
+  rendered_at  timestamptz NOT NULL
+);
+
+-- Handing over is recorded before the first byte leaves; the answer is a row of its own, and a
+-- hand-over without an answer is UNKNOWN.
+CREATE TABLE payments.handover (
+  file_id            text NOT NULL REFERENCES payments.rendering,
+  attempt            integer NOT NULL CHECK (attempt > 0),
+  recipient          text NOT NULL,
+  control_count      integer NOT NULL,
+  control_sum_minor  bigint NOT NULL,
+  person_id          text NOT NULL REFERENCES staff.person,
+  begun_at           timestamptz NOT NULL,
+  PRIMARY KEY (file_id, attempt)
+);
+CREATE TABLE payments.handover_answer (
+  file_id       text NOT NULL,
+  attempt       integer NOT NULL,
+  outcome       text NOT NULL CHECK (outcome IN ('accepted', 'rejected', 'unknown')),
+  detail        text NOT NULL,
+  provider_ref  text NOT NULL,
+  answered_at   timestamptz NOT NULL,
+  PRIMARY KEY (file_id, attempt),
+  FOREIGN KEY (file_id, attempt) REFERENCES payments.handover
+);
+
+-- The provider's word, or a person's on written evidence, that a file was not taken.
+CREATE TABLE payments.not_taken (
+  file_id    text PRIMARY KEY REFERENCES payments.file,
+  evidence   text NOT NULL CHECK (evidence <> ''),
+  person_id  text NOT NULL REFERENCES staff.person,
+  at         timestamptz NOT NULL
+);
+
+CREATE FUNCTION payments.check_file() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM FROM payments.plan WHERE plan_id = NEW.plan_id FOR UPDATE;
+  IF NOT EXISTS (SELECT FROM payments.signature WHERE plan_id = NEW.plan_id AND act = 'released') THEN
+    PERFORM books.refuse('plan_not_released', jsonb_build_object('plan', NEW.plan_id),
+      'Release the plan first.');
+  END IF;
+  IF EXISTS (
+      SELECT FROM payments.file f WHERE f.plan_id = NEW.plan_id
+        AND int4range(f.first_line, f.last_line, '[]') && int4range(NEW.first_line, NEW.last_line, '[]')
+        AND NOT EXISTS (SELECT FROM payments.not_taken n WHERE n.file_id = f.file_id)) THEN
+    PERFORM books.refuse('file_may_have_been_taken', jsonb_build_object('plan', NEW.plan_id),
+      'Ask the provider about the earlier file; record its answer first.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_file BEFORE INSERT ON payments.file
+  FOR EACH ROW EXECUTE FUNCTION payments.check_file();
+
+CREATE FUNCTION payments.check_not_taken() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF EXISTS (SELECT FROM payments.handover_answer
+             WHERE file_id = NEW.file_id AND outcome = 'accepted')
+     OR EXISTS (SELECT FROM payments.observation o JOIN payments.file f
+                ON f.plan_id = o.plan_id AND o.line_no BETWEEN f.first_line AND f.last_line
+                WHERE f.file_id = NEW.file_id AND o.outcome <> 'unknown') THEN
+    PERFORM books.refuse('file_was_taken', jsonb_build_object('file', NEW.file_id),
+      'The provider answered for it: settle its lines.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_not_taken BEFORE INSERT ON payments.not_taken
+  FOR EACH ROW EXECUTE FUNCTION payments.check_not_taken();
+
+-- payments: what providers say -----------------------------------------------------------------
+
+CREATE TABLE payments.document (
+  document_id  text PRIMARY KEY CHECK (document_id ~ '^doc_[0-9a-z]{26}$'),
+  provider     text NOT NULL,
+  sha256       bytea NOT NULL CHECK (octet_length(sha256) = 32),
+  name         text NOT NULL,
+  size_bytes   bigint NOT NULL,
+  sealed       bytea NOT NULL,   -- every raw answer is kept, unreadable without the master key
+  person_id    text NOT NULL REFERENCES staff.person,
+  received_at  timestamptz NOT NULL,
+  UNIQUE (provider, sha256)
+);
+
+CREATE TABLE payments.observation (
+  observation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  document_id     text REFERENCES payments.document,   -- NULL: what we know from silence
+  plan_id         text,
+  line_no         integer,
+  ref             text NOT NULL,
+  message_id      text NOT NULL,
+  outcome         text NOT NULL CHECK (outcome IN ('accepted', 'executed', 'delivered', 'rejected',
+                    'returned', 'cancelled', 'expired', 'unknown')),
+  evidence        smallint NOT NULL,
+  amount_minor    bigint,
+  currency        text NOT NULL,
+  reason_code     text NOT NULL,
+  provider_ref    text NOT NULL,
+  observed_on     date,
+  recorded_at     timestamptz NOT NULL
+);
+CREATE INDEX observation_line ON payments.observation (plan_id, line_no);
+
+CREATE TABLE payments.statement_line (
+  provider      text NOT NULL,
+  account       text NOT NULL,
+  statement_id  text NOT NULL,
+  line_id       text NOT NULL,
+  document_id   text NOT NULL REFERENCES payments.document,
+  plan_id       text,
+  line_no       integer,
+  ref           text NOT NULL,
+  amount_minor  bigint NOT NULL,
+  currency      char(3) NOT NULL,
+  booked_on     date NOT NULL,
+  kind          text NOT NULL CHECK (kind IN ('payment', 'return', 'fee', 'funding', 'other')),
+  reason_code   text NOT NULL,
+  PRIMARY KEY (provider, account, statement_id, line_id)
+);
+CREATE INDEX statement_line_plan ON payments.statement_line (plan_id, line_no);
+
+CREATE TABLE payments.statement_balance (
+  provider      text NOT NULL,
+  account       text NOT NULL,
+  statement_id  text NOT NULL,
+  kind          text NOT NULL CHECK (kind IN ('opening', 'closing')),
+  document_id   text NOT NULL REFERENCES payments.document,
+  amount_minor  bigint NOT NULL,
+  currency      char(3) NOT NULL,
+  on_date       date NOT NULL,
+  PRIMARY KEY (provider, account, statement_id, kind)
+);
+
+CREATE TABLE payments.document_finding (
+  document_id  text NOT NULL REFERENCES payments.document,
+  finding_no   integer NOT NULL,
+  code         text NOT NULL,
+  place        text NOT NULL,
+  sentence     text NOT NULL,
+  PRIMARY KEY (document_id, finding_no)
+);
+
+-- Where every line stands.
+CREATE VIEW payments.line_state AS
+  SELECT l.*, coalesce(o2.kind, o1.kind,
+           CASE WHEN c.plan_id IS NOT NULL THEN 'cancelled'
+                WHEN r.plan_id IS NULL THEN 'planned'
+                WHEN u.plan_id IS NOT NULL THEN 'unknown'
+                ELSE 'pending' END) AS state,
+         coalesce(o1.amount_minor, 0) AS loaded_minor,
+         coalesce(o2.amount_minor, 0) AS returned_minor,
+         o1.delivered_on
+  FROM payments.line l
+  LEFT JOIN payments.outcome o1 ON (o1.plan_id, o1.line_no, o1.step) = (l.plan_id, l.line_no, 1)
+  LEFT JOIN payments.outcome o2 ON (o2.plan_id, o2.line_no, o2.step) = (l.plan_id, l.line_no, 2)
+  LEFT JOIN payments.cancellation c ON c.plan_id = l.plan_id
+  LEFT JOIN payments.signature r ON r.plan_id = l.plan_id AND r.act = 'released'
+  LEFT JOIN (SELECT DISTINCT plan_id, line_no FROM payments.observation
+             WHERE outcome = 'unknown') u ON (u.plan_id, u.line_no) = (l.plan_id, l.line_no);
+
+-- payments: reconciliation ---------------------------------------------------------------------
+
+CREATE TABLE payments.reconciliation (
+  reconciliation_id  text PRIMARY KEY CHECK (reconciliation_id ~ '^rec_[0-9a-z]{26}$'),
+  cycle_id           text NOT NULL REFERENCES programme.cycle,
+  planned_minor      bigint NOT NULL,
+  ledger_minor       bigint NOT NULL,
+  reported_minor     bigint NOT NULL,
+  booked_minor       bigint NOT NULL,
+  pending_lines      integer NOT NULL,
+  unexplained_minor  bigint NOT NULL,
+  last_transfer_id   bigint NOT NULL,   -- what the books knew
+  last_document_at   timestamptz,       -- what the provider had said
+  person_id          text NOT NULL REFERENCES staff.person,
+  at                 timestamptz NOT NULL
+);
+
+CREATE TABLE payments.difference (
+  reconciliation_id  text NOT NULL REFERENCES payments.reconciliation DEFERRABLE INITIALLY DEFERRED,
+  difference_no      integer NOT NULL,
+  name               text NOT NULL,
+  instruction_ref    text NOT NULL,
+  line_id            text NOT NULL,
+  amount_minor       bigint NOT NULL,
+  explained          boolean NOT NULL,
+  owner              text NOT NULL,   -- the role that works on it
+  PRIMARY KEY (reconciliation_id, difference_no)
+);
+
+CREATE TABLE programme.cycle_close (
+  cycle_id           text PRIMARY KEY REFERENCES programme.cycle,
+  reconciliation_id  text NOT NULL REFERENCES payments.reconciliation,
+  person_id          text NOT NULL REFERENCES staff.person,
+  signature          bytea NOT NULL CHECK (octet_length(signature) = 64),
+  at                 timestamptz NOT NULL
+);
+
+CREATE FUNCTION programme.check_close() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE compared payments.reconciliation;
+BEGIN
+  PERFORM staff.require_role(NEW.person_id, 'finance');
+  PERFORM FROM programme.cycle WHERE cycle_id = NEW.cycle_id FOR UPDATE;
+  SELECT * INTO compared FROM payments.reconciliation
+    WHERE reconciliation_id = NEW.reconciliation_id AND cycle_id = NEW.cycle_id;
+  IF compared IS NULL OR compared.unexplained_minor <> 0 OR compared.pending_lines <> 0 THEN
+    PERFORM books.refuse('cycle_not_reconciled', jsonb_build_object(
+      'unexplained_minor', coalesce(compared.unexplained_minor, 0),
+      'pending_lines', coalesce(compared.pending_lines, 0)),
+      'Explain every difference and settle every line, then reconcile again.');
+  END IF;
+  IF EXISTS (SELECT FROM payments.line_state
+             WHERE cycle_id = NEW.cycle_id AND state IN ('planned', 'pending', 'unknown')) THEN
+    PERFORM books.refuse('cycle_has_open_lines', jsonb_build_object('cycle', NEW.cycle_id),
+      'Settle or cancel every plan of the cycle first.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_close BEFORE INSERT ON programme.cycle_close
+  FOR EACH ROW EXECUTE FUNCTION programme.check_close();
+
+CREATE FUNCTION programme.check_open() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM FROM programme.cycle WHERE cycle_id = NEW.cycle_id FOR KEY SHARE;
+  IF EXISTS (SELECT FROM programme.cycle_close WHERE cycle_id = NEW.cycle_id) THEN
+    PERFORM books.refuse('cycle_closed', jsonb_build_object('cycle', NEW.cycle_id),
+      'Open the next cycle.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_open BEFORE INSERT ON payments.plan
+  FOR EACH ROW EXECUTE FUNCTION programme.check_open();
+CREATE TRIGGER check_open BEFORE INSERT ON assessment.run
+  FOR EACH ROW EXECUTE FUNCTION programme.check_open();
+
+-- Nothing recorded changes ---------------------------------------------------------------------
+
+DO $$
+DECLARE t regclass;
+BEGIN
+  FOR t IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE c.relkind = 'r'
+             AND n.nspname IN ('ops', 'staff', 'registry', 'programme', 'assessment', 'payments')
+           ORDER BY c.oid
+  LOOP
+    EXECUTE format('CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON %s
+                    FOR EACH ROW EXECUTE FUNCTION ops.append_only()', t);
+    EXECUTE format('CREATE TRIGGER append_only_table BEFORE TRUNCATE ON %s
+                    FOR EACH STATEMENT EXECUTE FUNCTION ops.append_only()', t);
+  END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA ops, staff, registry, programme, assessment, payments TO cva_app, cva_auditor;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA ops, staff, registry, programme, assessment, payments
+  TO cva_app;
+-- An import numbers its versions before it copies their members.
+GRANT USAGE ON SEQUENCE registry.version_version_id_seq TO cva_app;
+GRANT SELECT ON ALL TABLES IN SCHEMA ops, staff, registry, programme, assessment, payments
+  TO cva_auditor;
+REVOKE SELECT ON registry.household_key FROM cva_auditor;
