@@ -19,14 +19,19 @@ from simulations.population.draft import FAULTS, FLAWS, SEED_NEGATIVE, Again, Dr
 from simulations.population.flaws import spoil
 from simulations.population.identifiers import Cards, Numbers
 from simulations.population.names import Names, district_respelled, respelled
-from simulations.population.people import Answers, Batch, household_answers, member_answers
+from simulations.population.people import (
+    OPENED_BEFORE,
+    Answers,
+    Batch,
+    household_answers,
+    member_answers,
+)
 from simulations.population.rosters import Rosters, raked
 from simulations.population.shape import Fault, Flaw, Shape
 
 BATCH = 2_048
 FIRST_RECORD = 10_000_001
 VERSION = "vPopulation1"
-OPENED_BEFORE = timedelta(days=60)
 OPEN_SECONDS = 50 * 24 * 3600
 CORRECTED_AFTER = timedelta(days=10)
 RESPELLED_SHARE = 0.5  # of the names in a second registration of a free population

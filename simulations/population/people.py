@@ -8,7 +8,7 @@ source are assumptions.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from simulations.population.names import Names, Script
 from simulations.population.rosters import RELATIONSHIPS, Bools, Relation, Rosters
 from simulations.population.shape import Nationality, Need
 
+OPENED_BEFORE = timedelta(days=60)  # registration opens this long before the reference date
 RCSI = {Need.PRIORITY: (40, 56), Need.ELIGIBLE: (19, 39), Need.NOT: (0, 18)}
 MONTHS_OWED = {Need.PRIORITY: (6, 24), Need.ELIGIBLE: (2, 5), Need.NOT: (0, 1)}
 SHELTERS = ("flat", "shared", "tent", "unfinished")
@@ -204,7 +205,10 @@ def _births(batch: Batch, reference_date: date) -> tuple[Ints, list[str]]:
     leap_day = (reference_date.month, reference_date.day) == (2, 29)
     birthday = month.astype("datetime64[D]") + (reference_date.day - 1 - leap_day)
     exact = birthday - batch.rng.integers(0, 365, size=len(ages)).astype("timedelta64[D]")
-    year_only = batch.rng.random(len(ages)) < YEAR_ONLY_SHARE
+    # Nobody is registered before they are born.
+    latest = np.datetime64(reference_date - OPENED_BEFORE - timedelta(days=1), "D")
+    exact = np.minimum(exact, latest)
+    year_only = (batch.rng.random(len(ages)) < YEAR_ONLY_SHARE) & (january <= latest)
     births: list[str] = np.datetime_as_string(np.where(year_only, january, exact)).tolist()
     return year_only.astype(np.int64), births
 

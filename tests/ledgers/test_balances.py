@@ -1,0 +1,146 @@
+"""Balances equal those of a small model, now, on a day and as known at a moment."""
+
+from collections import Counter
+from datetime import date, timedelta
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledgers.balances import RegisterLine, balance, register, trial_balance
+from ledgers.chart import open_account
+from ledgers.entries import Leg, record
+from ledgers.problems import Refusal
+from ledgers.refusals import refusals
+from ledgers.verification import verify
+from tests.ledgers.conftest import BANK, CASH, FLOAT, GRANT, MARCH, Books
+
+
+def day(number: int) -> date:
+    return MARCH + timedelta(days=number)
+
+
+def test_trial_balance_on_a_day_sees_entries_effective_by_then(books: Books) -> None:
+    legs = [Leg(CASH, 50, grant_code=GRANT), Leg(BANK, -50, grant_code=GRANT)]
+    record(books.conn, books.head("bank_charge", on=day(5)), legs)
+    books.conn.commit()
+    early = {row.code: row.balance_minor for row in trial_balance(books.conn, on=day(4))}
+    now = {row.code: row.balance_minor for row in trial_balance(books.conn)}
+    assert early == {BANK: -1_000_000, FLOAT: 1_000_000, "2010.IOM-MPCA.TRY": 0, CASH: 0}
+    assert now == {**early, BANK: -1_000_050, CASH: 50}
+    assert trial_balance(books.conn, on=day(5)) == trial_balance(books.conn)
+
+
+def test_what_was_known_then_does_not_change(books: Books) -> None:
+    known = books.one("SELECT clock_timestamp()")
+    books.conn.commit()
+    legs = [Leg(CASH, 50, grant_code=GRANT), Leg(FLOAT, -50, grant_code=GRANT)]
+    record(books.conn, books.head("late_load", on=day(-1)), legs)
+    books.conn.commit()
+    assert balance(books.conn, FLOAT, on=day(0), as_known_at=known).balance_minor == 1_000_000
+    assert balance(books.conn, FLOAT, on=day(0)).balance_minor == 999_950
+    assert balance(books.conn, FLOAT, on=day(-1)).balance_minor == -50
+
+
+def test_register_runs_in_order_of_days(books: Books) -> None:
+    books.hold({"A1": 300, "A2": 700})
+    books.settle({"A1": 300, "A2": 700})
+    late = [Leg(FLOAT, 5, grant_code=GRANT), Leg(BANK, -5, grant_code=GRANT)]
+    record(books.conn, books.head("float_credited", on=day(-1)), late)
+    books.conn.commit()
+    lines = list(register(books.conn, FLOAT))
+    assert [(line.event, line.lines, line.running_minor) for line in lines] == [
+        ("float_credited", 1, 5),
+        ("float_credited", 1, 1_000_005),
+        ("load_settled", 2, 999_005),
+    ]
+    assert isinstance(lines[0], RegisterLine)
+    assert [line.running_minor for line in register(books.conn, CASH)] == [1000]
+
+
+@pytest.mark.parametrize("ask", [balance, register])
+def test_unknown_account_is_said(books: Books, ask: object) -> None:
+    assert callable(ask)
+    with pytest.raises(Refusal, match="account_unknown"):
+        ask(books.conn, "1110.NOBODY.TRY")
+
+
+class Model:
+    """The books in a page of Python: what is posted, what is on hold, what has been resolved."""
+
+    def __init__(self) -> None:
+        self.posted: Counter[str] = Counter({FLOAT: 1000})
+        self.holds: dict[str, int] = {}
+        self.known: set[str] = set()
+
+    @property
+    def available(self) -> int:
+        return self.posted[FLOAT] - sum(self.holds.values())
+
+    def hold(self, amounts: dict[str, int]) -> str:
+        if self.known & amounts.keys():
+            return "instruction_held_twice"
+        if sum(amounts.values()) > self.available:
+            return "account_limit"
+        self.holds |= amounts
+        self.known |= amounts.keys()
+        return ""
+
+    def settle(self, amounts: dict[str, int]) -> str:
+        if amounts.keys() - self.known:
+            return "hold_unknown"
+        if amounts.keys() - self.holds.keys():
+            return "hold_already_resolved"
+        if any(amount > self.holds[ref] for ref, amount in amounts.items()):
+            return "hold_exceeded"
+        for ref, amount in amounts.items():
+            del self.holds[ref]
+            self.posted[FLOAT] -= amount
+            self.posted[CASH] += amount
+        return ""
+
+    def give_back(self, amounts: dict[str, int]) -> str:
+        self.posted[FLOAT] += sum(amounts.values())
+        self.posted[CASH] -= sum(amounts.values())
+        return ""
+
+
+REFS = st.sampled_from([f"R{number}" for number in range(6)])
+ABOVE_ZERO = st.dictionaries(REFS, st.integers(1, 400), min_size=1, max_size=4)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("hold"), ABOVE_ZERO),
+        st.tuples(st.just("settle"), st.dictionaries(REFS, st.integers(0, 400), min_size=1)),
+        st.tuples(st.just("give_back"), ABOVE_ZERO),
+    ),
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=STEPS)
+def test_books_agree_with_the_model(app: psycopg.Connection, steps: list) -> None:
+    with app.transaction(force_rollback=True):
+        open_account(app, "1110", "TRY", MARCH, provider="HALK")
+        for code in ("5010", "1010"):
+            open_account(app, code, "TRY", MARCH)
+        books, model = Books(app), Model()
+        books.fund(1000)
+        for verb, amounts in steps:
+            said = ""
+            try:
+                with refusals(), app.transaction():
+                    getattr(books, verb)(amounts)
+            except Refusal as refusal:
+                said = refusal.problem.code
+            assert said == getattr(model, verb)(amounts)
+            reached = balance(app, FLOAT)
+            assert reached.balance_minor == model.posted[FLOAT]
+            assert reached.available_minor == model.available
+            assert balance(app, CASH).balance_minor == model.posted[CASH]
+        assert verify(app).sound
