@@ -22,7 +22,8 @@ from ledgers.problems import NOWHERE, Finding, Place
 # Anything else a mapping names becomes an answer: a fact without personal content.
 HOUSEHOLD_FIELDS = (
     "consent_given", "consent_language", "consent_on", "province", "district", "address",
-    "population_group", "declared_size", "phone", "iban", "voucher_card_ref", "debit_card_ref",
+    "population_group", "declared_size", "phone", "iban", "account_holder",
+    "voucher_card_ref", "debit_card_ref",
 )  # fmt: skip
 MEMBER_FIELDS = (
     "given_name", "family_name", "full_name", "relationship", "sex", "birth_date",

@@ -111,6 +111,11 @@ def is_iban(text: str) -> bool:
     return int((text[4:] + text[:4]).translate(_TO_DIGITS)) % 97 == 1
 
 
+def is_writable(text: str) -> bool:
+    """Say whether a bank file can carry `text` as a name: Latin letters, 1 to 140 characters."""
+    return len(text.strip()) > 0 and len(text) <= TEXT_MAX and bool(_TEXT.fullmatch(text))
+
+
 def faults(instruction: Instruction, place: Place = NOWHERE) -> Iterator[Finding]:
     """Yield what keeps `instruction` out of a bank file, so that a plan can be checked early."""
     if not _REF.fullmatch(instruction.ref):

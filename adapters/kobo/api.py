@@ -10,6 +10,7 @@ Anything else has to be read whole and is limited to `DOCUMENT_BYTES_MAX`.
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,6 +75,13 @@ def read_json(path: Path, mapping: FormMapping) -> Iterator[Record | Finding]:
     yield from records(source, mapping)
 
 
+@dataclass(frozen=True, slots=True)
+class _Damage:
+    """Why a text is no document, without any of its content."""
+
+    reason: str
+
+
 class _Reading:
     """One pass over a file: counts submissions, says once what is ignored."""
 
@@ -113,7 +121,7 @@ class _Reading:
         with self.path.open("rb") as stream:
             head = [self._line(stream), self._line(stream)]
             stream.seek(0)
-            if not any(_is_of_submissions(_loads(line.removeprefix(_BOM))) for line in head):
+            if all(isinstance(_loads(line.removeprefix(_BOM)), _Damage) for line in head):
                 yield self._whole(stream)
                 return
             number = 0
@@ -133,10 +141,8 @@ class _Reading:
         if len(content) > DOCUMENT_BYTES_MAX:
             raise self._too_large()
         document = _loads(content.removeprefix(_BOM))
-        if isinstance(document, ValueError):
-            raise JSON_UNREADABLE.refusal(file=self.path.name, reason=_said(document))
-        if not _is_of_submissions(document):
-            raise JSON_UNREADABLE.refusal(file=self.path.name, reason="it holds no submissions")
+        if isinstance(document, _Damage):
+            raise JSON_UNREADABLE.refusal(file=self.path.name, reason=document.reason)
         return document
 
     def _too_large(self) -> Exception:
@@ -146,11 +152,9 @@ class _Reading:
 
     def _parsed(self, line: bytes, number: int) -> Json | Finding:
         document = _loads(line)
-        reason = _said(document) if isinstance(document, ValueError) else "it holds no submissions"
-        if isinstance(document, ValueError) or not _is_of_submissions(document):
-            return LINE_UNREADABLE.finding(
-                Place(self.path.name, row=number), line=number, reason=reason
-            )
+        if isinstance(document, _Damage):
+            place = Place(self.path.name, row=number)
+            return LINE_UNREADABLE.finding(place, line=number, reason=document.reason)
         return document
 
     def _submissions(self, document: Json) -> Iterator[dict[str, Json]]:
@@ -200,27 +204,20 @@ class _Reading:
             yield REPEAT_IGNORED.finding(Place(self.path.name), repeat=key)
 
 
-def _is_of_submissions(document: Json | ValueError) -> bool:
-    if isinstance(document, dict):
-        return isinstance(document.get("results", []), list)
-    return isinstance(document, list)
-
-
-def _loads(content: bytes) -> "Json | ValueError":
+def _loads(content: bytes) -> Json | _Damage:
+    """Return the page, list or submission in `content`, or why there is none."""
     try:
         document: Json = json.loads(content)
     except RecursionError:
-        return ValueError("it is nested too deeply")
-    except ValueError as error:
-        return error
-    return document
-
-
-def _said(error: ValueError) -> str:
-    """Return what is wrong with a document, without any of its content."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"no JSON from character {error.pos}"
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "no JSON"
+        return _Damage("it is nested too deeply")
+    except UnicodeDecodeError:
+        return _Damage("it is not UTF-8 text")
+    except json.JSONDecodeError as error:
+        return _Damage(f"no JSON from character {error.pos}")
+    except ValueError:  # a number of thousands of digits
+        return _Damage("it holds a number without end")
+    held = document.get("results", []) if isinstance(document, dict) else document
+    return document if isinstance(held, list) else _Damage("it holds no submissions")
 
 
 def _text(value: Json) -> str:

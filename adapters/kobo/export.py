@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import openpyxl
+from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from adapters.forms.registration import registration_form
 from ledgers.problems import Problem
@@ -64,6 +65,19 @@ def write_xlsx(path: Path, submissions: Iterable[Submission]) -> None:
     book = openpyxl.Workbook(write_only=True)
     main = book.create_sheet(_sheet_title(form.title))
     roster = book.create_sheet(_MEMBERS)
+    try:
+        _fill(main, roster, submissions)
+        book.save(path)
+    finally:
+        for sheet in (main, roster):
+            if not sheet.closed:  # an error came between
+                sheet.close()
+
+
+def _fill(
+    main: WriteOnlyWorksheet, roster: WriteOnlyWorksheet, submissions: Iterable[Submission]
+) -> None:
+    form = registration_form()
     main.append(["start", "end", "today", *form.household, *_SYSTEM, "_index"])
     roster.append([*form.members, *_LINKS])
     member_index = 0
@@ -76,7 +90,6 @@ def write_xlsx(path: Path, submissions: Iterable[Submission]) -> None:
             member_index += 1
             answers = _answers(member, form.members)
             roster.append([*answers, member_index, form.title, index, *system])
-    book.save(path)
 
 
 def write_json_lines(path: Path, submissions: Iterable[Submission], page_size: int = 1000) -> None:

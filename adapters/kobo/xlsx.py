@@ -13,7 +13,8 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
@@ -109,7 +110,7 @@ class _Table(Protocol):
 
     def iter_rows(
         self, *, min_row: int = 1, max_row: int | None = None, values_only: bool
-    ) -> Iterator[tuple[object, ...]]: ...
+    ) -> Generator[tuple[object, ...], None, None]: ...
 
 
 @dataclass(slots=True)
@@ -171,12 +172,12 @@ def _refuse_doctype(archive: zipfile.ZipFile, parts: Sequence[zipfile.ZipInfo], 
 def _load(path: Path, mapping: FormMapping) -> tuple[_Sheet, _Sheet, list[str]]:
     """Return main sheet, roster (empty where the form has none) and the titles of the others."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            try:
-                return _sheets(path.name, archive, book, mapping)
-            finally:
-                book.close()
+        with (
+            path.open("rb") as stream,  # of a path, openpyxl would judge the ending
+            zipfile.ZipFile(stream) as archive,
+            closing(openpyxl.load_workbook(stream, read_only=True, data_only=True)) as book,
+        ):
+            return _sheets(path.name, archive, book, mapping)
     except (Refusal, MemoryError):
         raise
     except _DAMAGED as error:
@@ -250,7 +251,8 @@ class _Reader:
     def header(self, sheet: _Table) -> list[str]:
         """Return the texts of the first row."""
         sheet.reset_dimensions()
-        first = next(sheet.iter_rows(max_row=1, values_only=True), ())
+        with closing(sheet.iter_rows(max_row=1, values_only=True)) as rows:
+            first = next(rows, ())
         return [str(cell).strip() if cell is not None else "" for cell in first]
 
     def sheet(self, sheet: _Table, wanted: Iterable[str], rows_max: int) -> _Sheet:

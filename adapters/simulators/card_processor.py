@@ -11,7 +11,7 @@ appear and are moved only after the state that they tell of is committed.
 The last three digits of a card reference choose what goes wrong:
     901  rejected, code 51 (card not activated)
     902  loaded, and left out of the result file; an inquiry finds it
-    903  code 61: half the amount, rounded down to whole units of the currency
+    903  code 61 on the first load of a card: half the amount, rounded down to whole units
     904  not loaded, and left out of the result file; an inquiry does not find it
 Beyond that a load is refused with 71 when the float does not cover it and its fee, and with 94 when
 its reference was used with another card or amount. A reference known already is answered as it was
@@ -166,10 +166,14 @@ class CardProcessor:
         if fresh.rowcount == 0:
             raise Unacceptable("F03", "file id used before")
         (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM loads").fetchone()
+        # A card is loaded short once: the rest that follows it goes through.
+        short = {ref for (ref,) in self._db.execute("SELECT card_ref FROM loads WHERE code = '61'")}
         with self._answer("RESULT", head, head.file_id, name) as answer:
             for fields in details:
                 _, _, ref, card_ref, _, amount, effective_on = fields
                 fault, asked = card_ref[-3:], int(amount)
+                if card_ref in short:
+                    fault = ""
                 if fault == "904":
                     continue
                 unit, covered = 10**head.exponent, available - self._fee_minor

@@ -30,7 +30,7 @@ PHONE_PREFIX, PHONES = "596", 10_000_000
 BANK_CODE = "09999"
 ACCOUNT_STEMS = 1_000_000_000_000
 TAILS = 9_900  # ordinary account numbers end in 0000..9899
-CARDS_PER_THOUSAND = 997  # 901, 902 and 903 are kept for faults
+CARDS_PER_THOUSAND = 996  # 901 to 904 are kept for faults
 KEPT_FROM = 901
 
 ACCOUNT_TAILS = {
@@ -129,7 +129,7 @@ class Cards:
             return f"{self.prefix}-{thousands * 1000 + CARD_TAILS[fault]:08d}"
         self.good += 1
         thousands, rest = divmod(self.good, CARDS_PER_THOUSAND)
-        last = rest if rest < KEPT_FROM else rest + len({901, 902, 903})
+        last = rest if rest < KEPT_FROM else rest + len({901, 902, 903, 904})
         return f"{self.prefix}-{thousands * 1000 + last:08d}"
 
 

@@ -96,7 +96,7 @@ class Making:
             people += int(batch.sizes.sum())
             rosters = member_answers(batch, self.names, self.numbers, self.reference_date)
             twice = []
-            for place, fields in enumerate(household_answers(batch, self.numbers)):
+            for place, fields in enumerate(household_answers(batch, self.names, self.numbers)):
                 first = self._first(draft, place, fields, rosters[place])
                 yield first
                 if draft.again[place]:
@@ -136,6 +136,9 @@ class Making:
         voucher, debit = bool(draft.voucher_card[place]), bool(draft.debit_card[place])
         fields["voucher_card_ref"] = self.voucher_cards.next(fault) if voucher else ""
         fields["debit_card_ref"] = self.debit_cards.next(fault) if debit else ""
+        if fields["iban"] and not fields["account_holder"]:
+            head = members[0]
+            fields["account_holder"] = f"{head['given_name']} {head['family_name']}"
         if flaw:
             spoil(flaw, fields, members, self.reference_date)
         submission = self._submission(fields, members)

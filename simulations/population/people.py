@@ -89,7 +89,7 @@ class Batch:
         return np.repeat(by_household, self.sizes)
 
 
-def household_answers(batch: Batch, numbers: Numbers) -> list[Answers]:
+def household_answers(batch: Batch, names: Names, numbers: Numbers) -> list[Answers]:
     """Return the answers of each household but for its cards and the day of consent."""
     draft, rng, count = batch.draft, batch.rng, len(batch.draft)
     steps = rng.integers(0, INCOME_STEPS_MAX, size=count)
@@ -104,20 +104,33 @@ def household_answers(batch: Batch, numbers: Numbers) -> list[Answers]:
         _within(rng, MONTHS_OWED, draft.debit),
         income.tolist(),
         rng.choice(len(SHELTERS), size=count, p=SHELTER_SHARES).tolist(),
+        _latin_names(batch, names),
         rng.integers(0, 1 << 30, size=count).tolist(),
         strict=True,
     )
     rows = []
-    for place, province, nation, script, size, rcsi, owed, kurus, shelter, any_number in columns:
+    for (
+        place,
+        province,
+        nation,
+        script,
+        size,
+        rcsi,
+        owed,
+        kurus,
+        shelter,
+        latin,
+        any_number,
+    ) in columns:
         code = provinces()[province]
-        names = districts()[code]
+        towns = districts()[code]
         lira, rest = divmod(kurus, 100)
         rows.append(
             {
                 "consent_given": "yes",
                 "consent_language": LANGUAGES[script],
                 "province": code,
-                "district": names[any_number % len(names)],
+                "district": towns[any_number % len(towns)],
                 "address": _address(any_number),
                 "declared_size": str(size),
                 "population_group": GROUPS.get(NATIONALITIES[nation], "international_protection"),
@@ -126,7 +139,8 @@ def household_answers(batch: Batch, numbers: Numbers) -> list[Answers]:
                 "rcsi": str(rcsi),
                 "months_rent_owed": str(owed),
                 "shelter": SHELTERS[shelter],
-                "iban": _iban(batch, numbers, place),
+                "iban": (iban := _iban(batch, numbers, place)),
+                "account_holder": latin if iban and script == Script.ARABIC else "",
             }
         )
     return rows
@@ -187,6 +201,15 @@ def _within(
 def _address(number: int) -> str:
     quarter = QUARTERS[number % len(QUARTERS)]
     return f"{quarter} Mah. {number // 7 % 9000 + 1000}. Sok. No {number // 11 % 90 + 1}"
+
+
+def _latin_names(batch: Batch, names: Names) -> list[str]:
+    """Return a name in Latin letters for each household, as a bank would write it."""
+    count = len(batch.draft)
+    script = np.full(count, int(Script.LATIN))
+    given = names.given_for(batch.rng, script, np.zeros(count, dtype=np.int64), np.arange(count))
+    family = names.family_for(script, batch.rng.random(count))
+    return [f"{first} {last}" for first, last in zip(given, family, strict=True)]
 
 
 def _iban(batch: Batch, numbers: Numbers, place: int) -> str:

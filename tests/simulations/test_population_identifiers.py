@@ -87,7 +87,9 @@ def test_good_cards_leave_out_the_tails_of_faults() -> None:
     refs = [cards.next() for _ in range(4_000)]
     assert refs[0] == "VC-00000001"
     assert refs == sorted(set(refs))
-    assert {ref[-3:] for ref in refs} == {f"{n:03d}" for n in range(1000)} - {"901", "902", "903"}
+    assert {ref[-3:] for ref in refs} == {f"{n:03d}" for n in range(1000)} - {
+        "901", "902", "903", "904",
+    }
 
 
 def test_faulty_cards_end_in_their_tail_and_are_never_good_ones() -> None:

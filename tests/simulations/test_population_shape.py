@@ -297,7 +297,7 @@ def test_a_flaw_changes_what_it_says(spoilt: tuple[Flaw, Submission, Submission]
         ),
         Flaw.DOUBTFUL_PHONE: ({"phone"}, len(bad.fields["phone"]) < 10),
         Flaw.SHARED_PHONE: ({"phone"}, len(bad.fields["phone"]) >= 10),
-        Flaw.DOUBTFUL_IBAN: ({"iban"}, len(bad.fields["iban"]) == 26),
+        Flaw.DOUBTFUL_IBAN: ({"iban", "account_holder"}, len(bad.fields["iban"]) == 26),
         Flaw.NO_MEMBERS: (set(), not bad.members and int(bad.fields["declared_size"]) > 0),
         Flaw.NO_NAMES: (set(), not any(m["given_name"] + m["family_name"] for m in bad.members)),
         Flaw.CHILD_HEAD: (set(), born[:1] == ["2016-01-01"]),

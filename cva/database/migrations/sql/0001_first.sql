@@ -677,6 +677,17 @@ CREATE VIEW registry.open_pair AS
     AND NOT EXISTS (SELECT FROM registry.duplicate_decision d
                     WHERE d.left_id = a.household_id AND d.right_id = b.household_id);
 
+-- After an import the planner must know what was loaded: without it, questions about pairs and
+-- shared identifiers take hours. The application may not analyse tables itself.
+CREATE FUNCTION registry.analyse() RETURNS void LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  ANALYZE registry.household, registry.household_key, registry.version, registry.member,
+    registry.identifier;
+END $$;
+REVOKE ALL ON FUNCTION registry.analyse FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION registry.analyse TO cva_app;
+
 -- programme: what is promised ------------------------------------------------------------------
 
 CREATE TABLE programme.code (
@@ -741,8 +752,8 @@ CREATE TABLE assessment.decision (
   waitlist_position  integer,
   amount_minor       bigint,
   currency           char(3) NOT NULL,
-  people             integer NOT NULL,
-  people_from        text NOT NULL CHECK (people_from IN ('roster', 'declared')),
+  people             integer,   -- unknown: no roster and no declared size
+  people_from        text CHECK (people_from IN ('roster', 'declared')),
   reason             text NOT NULL,
   PRIMARY KEY (run_id, household_id)
 );
@@ -764,14 +775,15 @@ CREATE TABLE payments.plan (
   digest            bytea NOT NULL CHECK (octet_length(digest) = 32),
   approvers_needed  integer NOT NULL CHECK (approvers_needed >= 1),
   prepared_by       text NOT NULL REFERENCES staff.person,
-  locked_at         timestamptz NOT NULL
+  locked_at         timestamptz NOT NULL,
+  UNIQUE (plan_id, cycle_id)
 );
 CREATE INDEX plan_cycle ON payments.plan (cycle_id);
 
 -- One instruction each. `attempt` counts the tries to pay one household in one cycle: the unique
 -- key and payments.check_attempts together let a second try exist only after the first failed.
 CREATE TABLE payments.line (
-  plan_id           text NOT NULL REFERENCES payments.plan DEFERRABLE INITIALLY DEFERRED,
+  plan_id           text NOT NULL,
   line_no           integer NOT NULL CHECK (line_no > 0),
   cycle_id          text NOT NULL,
   household_id      text NOT NULL,
@@ -786,7 +798,9 @@ CREATE TABLE payments.line (
   stopped           text,   -- why this line is not paid in this plan
   instruction_ref   text NOT NULL UNIQUE CHECK (instruction_ref ~ '^[A-Z0-9]{1,35}$'),
   PRIMARY KEY (plan_id, line_no),
-  CONSTRAINT once_per_cycle UNIQUE (cycle_id, household_id, kind, attempt)
+  CONSTRAINT once_per_cycle UNIQUE (cycle_id, household_id, kind, attempt),
+  FOREIGN KEY (plan_id, cycle_id) REFERENCES payments.plan (plan_id, cycle_id)
+    DEFERRABLE INITIALLY DEFERRED
 );
 
 -- What became of a line: at most loaded and then returned; or stopped, cancelled, voided.
@@ -805,53 +819,114 @@ CREATE TABLE payments.outcome (
   CHECK ((kind = 'loaded') = (delivered_on IS NOT NULL))
 );
 
--- Set-based in place of a row-level foreign key; a return follows a load and is no larger.
+-- Set-based in place of row-level foreign keys. An outcome says what the books say: loaded and voided
+-- stand on the resolution of the line's hold, returned on the transfer that brought it back. EXECUTE
+-- plans anew each time: a plan kept from when the tables were small would be slow for ever.
 CREATE FUNCTION payments.check_outcomes() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE wrong boolean;
 BEGIN
-  IF EXISTS (SELECT FROM added a WHERE NOT EXISTS (
-       SELECT FROM payments.line l WHERE l.plan_id = a.plan_id AND l.line_no = a.line_no
-         AND (a.kind = 'stopped') = (l.stopped IS NOT NULL) AND a.amount_minor <= l.amount_minor)) THEN
+  EXECUTE $q$ SELECT EXISTS (SELECT FROM added a LEFT JOIN payments.line l USING (plan_id, line_no)
+    WHERE l.plan_id IS NULL OR (a.kind = 'stopped') <> (l.stopped IS NOT NULL)
+       OR a.amount_minor > l.amount_minor) $q$ INTO wrong;
+  IF wrong THEN
     PERFORM books.refuse('outcome_without_line', '{}', 'Name a line of a plan.');
   END IF;
-  IF EXISTS (SELECT FROM added a WHERE a.step = 2 AND NOT EXISTS (
-       SELECT FROM payments.outcome o WHERE o.plan_id = a.plan_id AND o.line_no = a.line_no
-         AND o.step = 1 AND o.kind = 'loaded' AND o.amount_minor >= a.amount_minor)) THEN
+  EXECUTE $q$ SELECT EXISTS (SELECT FROM added a
+    LEFT JOIN payments.outcome o ON (o.plan_id, o.line_no, o.step) = (a.plan_id, a.line_no, 1)
+    WHERE a.kind = 'returned' AND (o.kind = 'loaded' AND o.amount_minor >= a.amount_minor)
+      IS NOT TRUE) $q$ INTO wrong;
+  IF wrong THEN
     PERFORM books.refuse('return_without_load', '{}', 'Only what was loaded can come back.');
+  END IF;
+  EXECUTE $q$ SELECT EXISTS (
+    SELECT FROM added a JOIN payments.line l USING (plan_id, line_no)
+    LEFT JOIN books.transfer h ON h.instruction_ref = l.instruction_ref AND h.phase = 'pending'
+    LEFT JOIN books.transfer r ON r.pending_id = h.transfer_id
+    WHERE a.kind IN ('loaded', 'voided')
+      AND (r.phase = CASE a.kind WHEN 'loaded' THEN 'posted' ELSE 'voided' END
+           AND (a.kind = 'voided' OR r.amount_minor = a.amount_minor)) IS NOT TRUE
+    UNION ALL
+    SELECT FROM added a JOIN payments.line l USING (plan_id, line_no)
+    WHERE a.kind = 'returned' AND NOT EXISTS (
+      SELECT FROM books.transfer b WHERE b.instruction_ref = l.instruction_ref
+        AND b.phase = 'single' AND b.amount_minor = a.amount_minor)
+    UNION ALL
+    SELECT FROM added a JOIN payments.line l USING (plan_id, line_no)
+    LEFT JOIN payments.cancellation c USING (plan_id)
+    LEFT JOIN books.transfer h ON h.instruction_ref = l.instruction_ref AND h.phase = 'pending'
+    LEFT JOIN books.transfer r ON r.pending_id = h.transfer_id
+    WHERE a.kind = 'cancelled'
+      AND (c.plan_id IS NULL OR h.transfer_id IS NOT NULL AND r.phase IS DISTINCT FROM 'voided')) $q$
+    INTO wrong;
+  IF wrong THEN
+    PERFORM books.refuse('outcome_differs_from_books', '{}', 'Settle the plan.');
   END IF;
   RETURN NULL;
 END $$;
 CREATE TRIGGER check_outcomes AFTER INSERT ON payments.outcome
   REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION payments.check_outcomes();
 
--- A further attempt, or a shortfall line, stands on the end of the line before it.
+-- A further attempt, or a shortfall line, stands on the end of the line before it; once anything was
+-- loaded it is no larger than what is open. Writers of one cycle wait for each other, so that none misses what
+-- another is about to add.
 CREATE FUNCTION payments.check_attempts() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE offender text;
+DECLARE wrong text;
 BEGIN
-  SELECT a.household_id INTO offender FROM added a
-  WHERE a.attempt > 1 AND NOT EXISTS (
-    SELECT FROM payments.line l JOIN payments.outcome o USING (plan_id, line_no)
-    WHERE l.cycle_id = a.cycle_id AND l.household_id = a.household_id AND l.kind = a.kind
-      AND l.attempt = a.attempt - 1 AND o.kind IN ('stopped', 'cancelled', 'voided', 'returned'))
-  LIMIT 1;
-  IF offender IS NOT NULL THEN
-    PERFORM books.refuse('already_paid_or_pending', jsonb_build_object('household', offender),
+  PERFORM pg_advisory_xact_lock(hashtextextended(cycle_id, 1))
+    FROM (SELECT DISTINCT cycle_id FROM added ORDER BY cycle_id) c;
+  EXECUTE $q$ SELECT a.plan_id FROM added a JOIN payments.plan p USING (plan_id) LIMIT 1 $q$
+    INTO wrong;
+  IF wrong IS NOT NULL THEN
+    PERFORM books.refuse('plan_is_locked', '{}', 'Prepare a new plan.');
+  END IF;
+  EXECUTE $q$
+    SELECT a.household_id FROM added a
+    LEFT JOIN registry.version v ON (v.version_id, v.household_id) = (a.version_id, a.household_id)
+    WHERE v.version_id IS NULL LIMIT 1 $q$ INTO wrong;
+  IF wrong IS NOT NULL THEN
+    PERFORM books.refuse('line_without_registration', jsonb_build_object('household', wrong),
+      'Pay registered households only.');
+  END IF;
+  EXECUTE $q$
+    SELECT a.household_id FROM added a
+    WHERE a.attempt > 1 AND NOT EXISTS (
+      SELECT FROM payments.line l
+      JOIN payments.outcome o ON (o.plan_id, o.line_no, o.step) = (l.plan_id, l.line_no, 1)
+      LEFT JOIN payments.outcome b ON (b.plan_id, b.line_no, b.step) = (l.plan_id, l.line_no, 2)
+      LEFT JOIN payments.line s ON l.kind = 'regular' AND s.kind = 'shortfall' AND s.attempt = 1
+        AND (s.cycle_id, s.household_id) = (l.cycle_id, l.household_id)
+      WHERE (l.cycle_id, l.household_id, l.kind, l.attempt)
+          = (a.cycle_id, a.household_id, a.kind, a.attempt - 1)
+        AND (o.kind <> 'loaded' OR b.kind = 'returned')
+        AND (a.amount_minor <= l.amount_minor - o.amount_minor + coalesce(b.amount_minor, 0)
+               - CASE WHEN o.kind = 'loaded' AND o.amount_minor < l.amount_minor
+                      THEN coalesce(s.amount_minor, 0) ELSE 0 END
+             OR NOT EXISTS (
+               SELECT FROM payments.line e
+               JOIN payments.outcome eo ON (eo.plan_id, eo.line_no, eo.step) = (e.plan_id, e.line_no, 1)
+               WHERE (e.cycle_id, e.household_id, e.kind) = (a.cycle_id, a.household_id, a.kind)
+                 AND e.attempt < a.attempt AND eo.kind = 'loaded')))
+    LIMIT 1 $q$ INTO wrong;
+  IF wrong IS NOT NULL THEN
+    PERFORM books.refuse('already_paid_or_pending', jsonb_build_object('household', wrong),
       'Wait until the line before it has failed for certain.');
   END IF;
-  SELECT a.household_id INTO offender FROM added a
-  WHERE a.kind = 'shortfall' AND NOT EXISTS (
-    SELECT FROM payments.line l JOIN payments.outcome o USING (plan_id, line_no)
-    WHERE l.cycle_id = a.cycle_id AND l.household_id = a.household_id AND l.kind = 'regular'
-      AND o.kind = 'loaded' AND o.amount_minor + a.amount_minor <= l.amount_minor)
-  LIMIT 1;
-  IF offender IS NOT NULL THEN
+  EXECUTE $q$
+    SELECT a.household_id FROM added a
+    WHERE a.kind = 'shortfall' AND a.attempt = 1 AND NOT EXISTS (
+      SELECT FROM payments.line l
+      JOIN payments.outcome o ON (o.plan_id, o.line_no, o.step) = (l.plan_id, l.line_no, 1)
+      WHERE (l.cycle_id, l.household_id, l.kind) = (a.cycle_id, a.household_id, 'regular')
+        AND o.kind = 'loaded' AND o.amount_minor + a.amount_minor <= l.amount_minor
+        AND NOT EXISTS (
+          SELECT FROM payments.line n WHERE (n.cycle_id, n.household_id, n.kind, n.attempt)
+            = (l.cycle_id, l.household_id, l.kind, l.attempt + 1)))
+    LIMIT 1 $q$ INTO wrong;
+  IF wrong IS NOT NULL THEN
     PERFORM books.refuse('shortfall_without_short_load',
-      jsonb_build_object('household', offender), 'Only what a short load left open can follow.');
-  END IF;
-  IF EXISTS (SELECT FROM added a JOIN payments.plan p USING (plan_id)
-             WHERE p.xmin <> pg_current_xact_id()::xid) THEN
-    PERFORM books.refuse('plan_is_locked', '{}', 'Prepare a new plan.');
+      jsonb_build_object('household', wrong), 'Only what a short load left open can follow.');
   END IF;
   RETURN NULL;
 END $$;
@@ -872,7 +947,7 @@ $$;
 CREATE FUNCTION payments.head(p payments.plan) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog AS $$
   SELECT concat_ws('|', p.plan_id, p.cycle_id, p.run_id, coalesce(p.parent_plan_id, '-'), p.provider,
-    p.currency, p.execute_on, p.approvers_needed, p.prepared_by)
+    p.currency, to_char(p.execute_on, 'YYYY-MM-DD'), p.approvers_needed, p.prepared_by)
 $$;
 
 -- A plan says of its lines what is true of them, at the commit that makes it.
@@ -896,6 +971,25 @@ END $$;
 CREATE CONSTRAINT TRIGGER check_plan AFTER INSERT ON payments.plan
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payments.check_plan();
 
+CREATE FUNCTION payments.check_prepared() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM staff.require_role(NEW.prepared_by, 'programme');
+  PERFORM pg_advisory_xact_lock(hashtextextended(NEW.cycle_id, 1));  -- as check_attempts
+  IF NOT EXISTS (SELECT FROM assessment.run r
+                 WHERE (r.run_id, r.cycle_id) = (NEW.run_id, NEW.cycle_id))
+     OR NEW.parent_plan_id IS NOT NULL AND NOT EXISTS (
+       SELECT FROM payments.plan p
+       WHERE (p.plan_id, p.cycle_id) = (NEW.parent_plan_id, NEW.cycle_id)) THEN
+    PERFORM books.refuse('plan_of_another_cycle', jsonb_build_object('plan', NEW.plan_id),
+      'Prepare the plan from a run of its own cycle.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_prepared BEFORE INSERT ON payments.plan
+  FOR EACH ROW EXECUTE FUNCTION payments.check_prepared();
+
+-- A plan is cancelled as long as nobody can have taken anything of it, also after its release.
 CREATE TABLE payments.cancellation (
   plan_id    text PRIMARY KEY REFERENCES payments.plan,
   reason     text NOT NULL CHECK (reason <> ''),
@@ -929,6 +1023,11 @@ BEGIN
   IF NEW.digest IS DISTINCT FROM plan.digest THEN
     PERFORM books.refuse('digest_differs', '{}', 'Look at the plan again, then sign what it says.');
   END IF;
+  IF EXISTS (SELECT FROM payments.signature
+             WHERE (plan_id, person_id) = (NEW.plan_id, NEW.person_id)) THEN
+    PERFORM books.refuse('signed_already', jsonb_build_object('plan', NEW.plan_id),
+      'Approvers and releaser are different people: ask another one.');
+  END IF;
   IF EXISTS (SELECT FROM payments.cancellation WHERE plan_id = NEW.plan_id) THEN
     PERFORM books.refuse('plan_cancelled', jsonb_build_object('plan', NEW.plan_id),
       'Prepare a new plan.');
@@ -956,10 +1055,19 @@ CREATE TRIGGER check_signature BEFORE INSERT ON payments.signature
 CREATE FUNCTION payments.check_cancellation() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
+  IF NOT EXISTS (SELECT FROM staff.holds_role
+                 WHERE person_id = NEW.person_id AND role = 'finance') THEN
+    PERFORM staff.require_role(NEW.person_id, 'programme');
+  END IF;
   PERFORM FROM payments.plan WHERE plan_id = NEW.plan_id FOR UPDATE;
   IF EXISTS (SELECT FROM payments.signature WHERE plan_id = NEW.plan_id AND act = 'released') THEN
+    PERFORM staff.require_role(NEW.person_id, 'finance');
+  END IF;
+  IF EXISTS (SELECT FROM payments.file f JOIN payments.handover h USING (file_id)
+             WHERE f.plan_id = NEW.plan_id
+               AND NOT EXISTS (SELECT FROM payments.not_taken n WHERE n.file_id = f.file_id)) THEN
     PERFORM books.refuse('plan_already_released', jsonb_build_object('plan', NEW.plan_id),
-      'A released plan is settled, not cancelled.');
+      'What may have been taken is settled, not cancelled.');
   END IF;
   RETURN NEW;
 END $$;
@@ -1023,6 +1131,7 @@ CREATE TABLE payments.not_taken (
 
 CREATE FUNCTION payments.check_file() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE holds record;
 BEGIN
   PERFORM FROM payments.plan WHERE plan_id = NEW.plan_id FOR UPDATE;
   IF NOT EXISTS (SELECT FROM payments.signature WHERE plan_id = NEW.plan_id AND act = 'released') THEN
@@ -1036,26 +1145,20 @@ BEGIN
     PERFORM books.refuse('file_may_have_been_taken', jsonb_build_object('plan', NEW.plan_id),
       'Ask the provider about the earlier file; record its answer first.');
   END IF;
+  SELECT count(*) AS lines, coalesce(sum(l.amount_minor), 0) AS sum_minor, count(o.line_no) AS ended
+    INTO holds FROM payments.line l
+    LEFT JOIN payments.outcome o ON (o.plan_id, o.line_no, o.step) = (l.plan_id, l.line_no, 1)
+    WHERE l.plan_id = NEW.plan_id AND l.line_no BETWEEN NEW.first_line AND NEW.last_line
+      AND l.stopped IS NULL;
+  IF holds.ended > 0 OR (holds.lines, holds.sum_minor)
+     <> (NEW.control_count::bigint, NEW.control_sum_minor::numeric) THEN
+    PERFORM books.refuse('file_differs_from_lines', jsonb_build_object('plan', NEW.plan_id),
+      'Send the plan again; its files are made from its lines.');
+  END IF;
   RETURN NEW;
 END $$;
 CREATE TRIGGER check_file BEFORE INSERT ON payments.file
   FOR EACH ROW EXECUTE FUNCTION payments.check_file();
-
-CREATE FUNCTION payments.check_not_taken() RETURNS trigger LANGUAGE plpgsql
-  SECURITY DEFINER SET search_path = pg_catalog AS $$
-BEGIN
-  IF EXISTS (SELECT FROM payments.handover_answer
-             WHERE file_id = NEW.file_id AND outcome = 'accepted')
-     OR EXISTS (SELECT FROM payments.observation o JOIN payments.file f
-                ON f.plan_id = o.plan_id AND o.line_no BETWEEN f.first_line AND f.last_line
-                WHERE f.file_id = NEW.file_id AND o.outcome <> 'unknown') THEN
-    PERFORM books.refuse('file_was_taken', jsonb_build_object('file', NEW.file_id),
-      'The provider answered for it: settle its lines.');
-  END IF;
-  RETURN NEW;
-END $$;
-CREATE TRIGGER check_not_taken BEFORE INSERT ON payments.not_taken
-  FOR EACH ROW EXECUTE FUNCTION payments.check_not_taken();
 
 -- payments: what providers say -----------------------------------------------------------------
 
@@ -1089,6 +1192,7 @@ CREATE TABLE payments.observation (
   recorded_at     timestamptz NOT NULL
 );
 CREATE INDEX observation_line ON payments.observation (plan_id, line_no);
+CREATE INDEX observation_of_file ON payments.observation (message_id) WHERE ref = '';
 
 CREATE TABLE payments.statement_line (
   provider      text NOT NULL,
@@ -1129,23 +1233,110 @@ CREATE TABLE payments.document_finding (
   PRIMARY KEY (document_id, finding_no)
 );
 
--- Where every line stands.
+-- What was said of every line: by its reference, or of the whole file that carries it.
+CREATE VIEW payments.said AS
+  SELECT observation_id, plan_id, line_no, outcome, evidence, amount_minor, currency, observed_on
+  FROM payments.observation WHERE line_no IS NOT NULL
+  UNION ALL
+  SELECT o.observation_id, l.plan_id, l.line_no, o.outcome, o.evidence, o.amount_minor, o.currency,
+         o.observed_on
+  FROM payments.line l
+  JOIN payments.file f ON f.plan_id = l.plan_id AND l.line_no BETWEEN f.first_line AND f.last_line
+  JOIN payments.observation o ON o.message_id = f.message_id AND o.ref = ''
+  WHERE l.stopped IS NULL
+    AND NOT EXISTS (SELECT FROM payments.not_taken n WHERE n.file_id = f.file_id);
+
+-- Files that may be handed over, for the first time or again: nobody took them for certain, nobody
+-- refused them as a whole, and none of their lines has ended.
+CREATE VIEW payments.outbox AS
+  SELECT f.* FROM payments.file f
+  WHERE NOT EXISTS (SELECT FROM payments.not_taken n WHERE n.file_id = f.file_id)
+    AND NOT EXISTS (SELECT FROM payments.handover_answer a
+                    WHERE a.file_id = f.file_id AND a.outcome = 'accepted')
+    AND NOT EXISTS (SELECT FROM payments.observation o
+                    WHERE o.message_id = f.message_id AND o.ref = ''
+                      AND o.outcome IN ('rejected', 'cancelled'))
+    AND NOT EXISTS (SELECT FROM payments.outcome e
+                    WHERE e.plan_id = f.plan_id AND e.line_no BETWEEN f.first_line AND f.last_line
+                      AND e.kind <> 'stopped');
+
+-- Where every line stands. A released line without an outcome is unknown where the best evidence
+-- says so or contradicts itself, and where nothing was said and its file was handed over without an
+-- accepted answer; the sub-selects are asked for such lines only.
 CREATE VIEW payments.line_state AS
   SELECT l.*, coalesce(o2.kind, o1.kind,
            CASE WHEN c.plan_id IS NOT NULL THEN 'cancelled'
                 WHEN r.plan_id IS NULL THEN 'planned'
-                WHEN u.plan_id IS NOT NULL THEN 'unknown'
+                WHEN coalesce(
+                  (SELECT bool_or(best.outcome = 'unknown') OR count(DISTINCT best.paid) > 1
+                   FROM (SELECT s.outcome, s.outcome IN ('executed', 'delivered') AS paid,
+                                rank() OVER (ORDER BY s.evidence DESC) AS place
+                         FROM payments.said s
+                         WHERE s.plan_id = l.plan_id AND s.line_no = l.line_no
+                           AND s.outcome <> 'returned') best
+                   WHERE best.place = 1),
+                  EXISTS (SELECT FROM payments.file f JOIN payments.handover h USING (file_id)
+                          WHERE f.plan_id = l.plan_id
+                            AND l.line_no BETWEEN f.first_line AND f.last_line
+                            AND NOT EXISTS (SELECT FROM payments.handover_answer a
+                                            WHERE a.file_id = f.file_id AND a.outcome = 'accepted')
+                            AND NOT EXISTS (SELECT FROM payments.not_taken n
+                                            WHERE n.file_id = f.file_id))) THEN 'unknown'
                 ELSE 'pending' END) AS state,
-         coalesce(o1.amount_minor, 0) AS loaded_minor,
+         CASE o1.kind WHEN 'loaded' THEN o1.amount_minor ELSE 0 END AS loaded_minor,
          coalesce(o2.amount_minor, 0) AS returned_minor,
          o1.delivered_on
   FROM payments.line l
   LEFT JOIN payments.outcome o1 ON (o1.plan_id, o1.line_no, o1.step) = (l.plan_id, l.line_no, 1)
   LEFT JOIN payments.outcome o2 ON (o2.plan_id, o2.line_no, o2.step) = (l.plan_id, l.line_no, 2)
   LEFT JOIN payments.cancellation c ON c.plan_id = l.plan_id
-  LEFT JOIN payments.signature r ON r.plan_id = l.plan_id AND r.act = 'released'
-  LEFT JOIN (SELECT DISTINCT plan_id, line_no FROM payments.observation
-             WHERE outcome = 'unknown') u ON (u.plan_id, u.line_no) = (l.plan_id, l.line_no);
+  LEFT JOIN payments.signature r ON r.plan_id = l.plan_id AND r.act = 'released';
+
+CREATE FUNCTION payments.check_handover() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM staff.require_role(NEW.person_id, 'finance');
+  PERFORM FROM payments.plan WHERE plan_id = (
+    SELECT plan_id FROM payments.file WHERE file_id = NEW.file_id) FOR UPDATE;
+  IF NOT EXISTS (SELECT FROM payments.outbox WHERE file_id = NEW.file_id) THEN
+    PERFORM books.refuse('file_not_open', jsonb_build_object('file', NEW.file_id),
+      'Collect the answers and settle the plan.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_handover BEFORE INSERT ON payments.handover
+  FOR EACH ROW EXECUTE FUNCTION payments.check_handover();
+
+-- A file counts as taken where its hand-over or a report of the provider says so and no report
+-- refuses it as a whole; where anything was said of one of its lines; where one of them has ended.
+CREATE FUNCTION payments.check_not_taken() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE sent payments.file; refused boolean;
+BEGIN
+  PERFORM staff.require_role(NEW.person_id, 'finance');
+  SELECT * INTO sent FROM payments.file WHERE file_id = NEW.file_id;
+  PERFORM FROM payments.plan WHERE plan_id = sent.plan_id FOR UPDATE;
+  refused := EXISTS (SELECT FROM payments.observation
+                     WHERE message_id = sent.message_id AND ref = ''
+                       AND outcome IN ('rejected', 'cancelled'));
+  IF NOT refused AND (
+       EXISTS (SELECT FROM payments.handover_answer
+               WHERE file_id = NEW.file_id AND outcome = 'accepted')
+       OR EXISTS (SELECT FROM payments.observation
+                  WHERE message_id = sent.message_id AND ref = '' AND outcome = 'accepted'))
+     OR EXISTS (SELECT FROM payments.observation
+                WHERE plan_id = sent.plan_id AND line_no BETWEEN sent.first_line AND sent.last_line
+                  AND outcome <> 'unknown')
+     OR EXISTS (SELECT FROM payments.outcome
+                WHERE plan_id = sent.plan_id AND line_no BETWEEN sent.first_line AND sent.last_line
+                  AND kind <> 'stopped') THEN
+    PERFORM books.refuse('file_was_taken', jsonb_build_object('file', NEW.file_id),
+      'The provider answered for it: settle its lines.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_not_taken BEFORE INSERT ON payments.not_taken
+  FOR EACH ROW EXECUTE FUNCTION payments.check_not_taken();
 
 -- payments: reconciliation ---------------------------------------------------------------------
 
@@ -1159,7 +1350,7 @@ CREATE TABLE payments.reconciliation (
   pending_lines      integer NOT NULL,
   unexplained_minor  bigint NOT NULL,
   last_transfer_id   bigint NOT NULL,   -- what the books knew
-  last_document_at   timestamptz,       -- what the provider had said
+  documents          bigint NOT NULL,   -- how much the cycle's providers had said
   person_id          text NOT NULL REFERENCES staff.person,
   at                 timestamptz NOT NULL
 );
@@ -1192,11 +1383,21 @@ BEGIN
   PERFORM FROM programme.cycle WHERE cycle_id = NEW.cycle_id FOR UPDATE;
   SELECT * INTO compared FROM payments.reconciliation
     WHERE reconciliation_id = NEW.reconciliation_id AND cycle_id = NEW.cycle_id;
-  IF compared IS NULL OR compared.unexplained_minor <> 0 OR compared.pending_lines <> 0 THEN
+  IF compared.reconciliation_id IS NULL OR compared.unexplained_minor <> 0
+     OR compared.pending_lines <> 0
+     OR EXISTS (SELECT FROM payments.difference
+                WHERE reconciliation_id = NEW.reconciliation_id
+                  AND (name = 'pending' OR NOT explained AND amount_minor <> 0)) THEN
     PERFORM books.refuse('cycle_not_reconciled', jsonb_build_object(
       'unexplained_minor', coalesce(compared.unexplained_minor, 0),
       'pending_lines', coalesce(compared.pending_lines, 0)),
       'Explain every difference and settle every line, then reconcile again.');
+  END IF;
+  IF compared.documents <> (
+       SELECT count(*) FROM payments.document WHERE provider IN (
+         SELECT provider FROM payments.plan WHERE cycle_id = NEW.cycle_id)) THEN
+    PERFORM books.refuse('reconciliation_outdated', jsonb_build_object('cycle', NEW.cycle_id),
+      'Reconcile again.');
   END IF;
   IF EXISTS (SELECT FROM payments.line_state
              WHERE cycle_id = NEW.cycle_id AND state IN ('planned', 'pending', 'unknown')) THEN
@@ -1222,6 +1423,24 @@ CREATE TRIGGER check_open BEFORE INSERT ON payments.plan
   FOR EACH ROW EXECUTE FUNCTION programme.check_open();
 CREATE TRIGGER check_open BEFORE INSERT ON assessment.run
   FOR EACH ROW EXECUTE FUNCTION programme.check_open();
+
+-- Whose work it is, also against raw SQL.
+CREATE FUNCTION staff.check_role() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM staff.require_role(NEW.person_id, TG_ARGV[0]);
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_role BEFORE INSERT ON programme.programme
+  FOR EACH ROW EXECUTE FUNCTION staff.check_role('programme');
+CREATE TRIGGER check_role BEFORE INSERT ON programme.cycle
+  FOR EACH ROW EXECUTE FUNCTION staff.check_role('programme');
+CREATE TRIGGER check_role BEFORE INSERT ON assessment.run
+  FOR EACH ROW EXECUTE FUNCTION staff.check_role('programme');
+CREATE TRIGGER check_role BEFORE INSERT ON payments.document
+  FOR EACH ROW EXECUTE FUNCTION staff.check_role('finance');
+CREATE TRIGGER check_role BEFORE INSERT ON payments.reconciliation
+  FOR EACH ROW EXECUTE FUNCTION staff.check_role('finance');
 
 -- Nothing recorded changes ---------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""One command's surroundings: settings, database, vault, clock, and who is speaking.
+
+Who speaks is named by `CVA_USER`; verbs that sign ask for the passphrase, or read it from the file
+that `CVA_PASSPHRASE_FILE` names. Nothing is opened before it is needed.
+"""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import Engine
+
+from cva import staff, vault
+from cva.clock import Clock, clock_of
+from cva.database.connect import Role, engine_of, reading, transaction
+from cva.providers import Provider, connect
+from cva.settings import Settings, settings_of
+from ledgers.problems import Answer, Problem
+
+SPEAKER_UNKNOWN = Problem(
+    "speaker_unknown",
+    "Nobody said who is speaking.",
+    "Set CVA_USER to your login.",
+    Answer.USAGE,
+)
+
+
+@dataclass
+class Session:
+    """What a command works with."""
+
+    settings: Settings
+    engine: Engine
+    clock: Clock
+    login: str | None = None
+
+    @cached_property
+    def vault(self) -> vault.Vault:
+        """The master key of this installation, checked against the database's fingerprint."""
+        opened = vault.open_key_file(self.settings.key_file)
+        with reading(self.engine) as conn:
+            vault.check_bound(conn, opened)
+        return opened
+
+    @cached_property
+    def person_id(self) -> str:
+        """Who is speaking. Raises `speaker_unknown`, `person_unknown`."""
+        login = self.login or self.settings.user
+        if not login:
+            raise SPEAKER_UNKNOWN.refusal()
+        with reading(self.engine) as conn:
+            return staff.person_of(conn, login).person_id
+
+    @property
+    def today(self) -> date:
+        """The day it is where the programme runs."""
+        return self.clock.today()
+
+    @property
+    def work(self) -> Path:
+        """A closed folder for what exists only while a command runs."""
+        return self.settings.home / "work"
+
+    @property
+    def providers_file(self) -> Path:
+        """Where the banks and card processors are described."""
+        return self.settings.home / "providers.yaml"
+
+    def provider(self, code: str, destination: str = "") -> Provider:
+        """Return a provider, ready to be used."""
+        return connect(self.providers_file, code, destination)
+
+    def passphrase(self, prompt: str = "Passphrase: ") -> str:
+        """Return the speaker's passphrase from where the settings say, or ask for it."""
+        if self.settings.passphrase:
+            return self.settings.passphrase
+        if self.settings.passphrase_file:
+            return self.settings.passphrase_file.read_text(encoding="utf-8").rstrip("\n")
+        return getpass.getpass(prompt)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection]:
+        """Give a connection whose work is kept at the end, or not at all."""
+        with transaction(self.engine) as conn:
+            yield conn
+
+    @contextmanager
+    def reading(self) -> Iterator[psycopg.Connection]:
+        """Give a connection that sees one moment of the database and writes nothing."""
+        with reading(self.engine) as conn:
+            yield conn
+
+
+def open_session(role: Role = Role.APP) -> Session:
+    """Return the session that the environment asks for."""
+    settings = settings_of()
+    return Session(settings, engine_of(settings, role), clock_of(settings))

@@ -1,0 +1,10 @@
+"""Payment plans: prepared, approved, released, sent, observed, settled, followed up, reconciled.
+
+A plan's life, and the module of each step:
+
+    planning → approving → releasing → sending → observing → settling → following → reconciling
+
+Every step is one function that takes the caller's connection (or, where it talks to a provider, the
+engine), checks the person, and changes the world by set-based SQL. The promises are in
+`cva/schema.sql`; what is here only proposes.
+"""

@@ -1,0 +1,119 @@
+"""Releasing a plan: one transaction that makes it certain the plan will be paid, once.
+
+The releaser signs the digest; every line that is not stopped becomes a pending transfer, which
+reserves the provider's float or the bank balance; and the outbox gets one row for each file. After
+the commit a crash anywhere is resumed by *sending*; before it nothing has happened.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection, sql
+
+from cva import acts
+from cva.identifiers import new_id
+from cva.payments import planning
+from cva.payments.accounts import Accounts, accounts_of
+from cva.payments.approving import sign
+from cva.payments.planning import Plan
+from ledgers.entries import EntryHead
+from ledgers.problems import Problem
+from ledgers.transfers import hold
+
+# Banks commonly cap a file near 50,000 instructions; a plan beyond that is sent in parts.
+LINES_PER_FILE = 50_000
+
+NOTHING_TO_RELEASE = Problem(
+    "nothing_to_release",
+    "Every line of the plan {plan} is stopped.",
+    "Decide about the stopped lines, then prepare a follow-up.",
+)
+
+_HOLDS = sql.SQL("""
+    SELECT %(expense)s::integer AS debit_account_id, %(source)s::integer AS credit_account_id,
+           amount_minor, %(currency)s::char(3) AS currency, %(grant)s::text AS grant_code,
+           %(programme)s::text AS programme_id, cycle_id, %(provider)s::text AS provider,
+           coalesce(province, '') AS location, instruction_ref
+    FROM payments.line WHERE plan_id = %(plan)s AND stopped IS NULL
+""")
+
+_PARTS = """
+    SELECT part, min(line_no), max(line_no), count(*), sum(amount_minor)::bigint
+    FROM (SELECT line_no, amount_minor,
+                 (row_number() OVER (ORDER BY line_no) - 1) / %s + 1 AS part
+          FROM payments.line WHERE plan_id = %s AND stopped IS NULL) numbered
+    GROUP BY part ORDER BY part
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release put on its way."""
+
+    lines: int
+    total_minor: int
+    files: int
+
+
+def release(
+    conn: Connection, plan_id: str, *, person_id: str, passphrase: str, reason: str, at: datetime
+) -> Release:
+    """Sign the release, hold the money of every line and fill the outbox: all or nothing.
+
+    The same person again gets the same answer. Raises `approvals_missing`, `preparer_may_not_sign`,
+    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`.
+    """
+    plan = planning.load(conn, plan_id)
+    key, body = f"release:{plan_id}:{person_id}", {"digest": plan.digest.hex()}
+    earlier = acts.already(conn, key, body)
+    if earlier is not None:
+        return Release(int(earlier["lines"]), plan.total_minor, int(earlier["files"]))
+    if plan.lines == plan.stopped_lines:
+        raise NOTHING_TO_RELEASE.refusal(plan=plan_id)
+    sign(conn, plan, "released", person_id=person_id, passphrase=passphrase, reason=reason, at=at)
+    _hold_lines(conn, plan, accounts_of(conn, plan), person_id, at)
+    files = _fill_outbox(conn, plan, at)
+    lines = plan.lines - plan.stopped_lines
+    acts.record(
+        conn, key=key, verb="release", object_id=plan_id, body=body, person_id=person_id, at=at,
+        answer={"lines": lines, "files": files},
+    )  # fmt: skip
+    return Release(lines, plan.total_minor, files)
+
+
+def _hold_lines(
+    conn: Connection, plan: Plan, accounts: Accounts, person_id: str, at: datetime
+) -> None:
+    head = EntryHead(
+        entry_ref=new_id("je", at), key=f"hold:{plan.plan_id}", event="load_instructed",
+        effective_on=plan.execute_on, recorded_by=person_id,
+        reason=f"plan {plan.plan_id} released",
+    )  # fmt: skip
+    values = {
+        "expense": accounts.expense, "source": accounts.source, "currency": plan.currency,
+        "grant": accounts.grant_code, "programme": accounts.programme_id,
+        "provider": plan.provider, "plan": plan.plan_id,
+    }  # fmt: skip
+    hold(conn, head, _HOLDS, values)
+
+
+def _fill_outbox(conn: Connection, plan: Plan, at: datetime) -> int:
+    parts = conn.execute(_PARTS, (LINES_PER_FILE, plan.plan_id)).fetchall()
+    for part, first_line, last_line, count, sum_minor in parts:
+        conn.execute(
+            "INSERT INTO payments.file (file_id, plan_id, part, generation, message_id, created_at,"
+            " first_line, last_line, control_count, control_sum_minor)"
+            " VALUES (%s, %s, %s, 1, %s, %s, %s, %s, %s, %s)",
+            (new_id("fil", at), plan.plan_id, part, message_id(plan.plan_id, part, 1), at,
+             first_line, last_line, count, sum_minor),
+        )  # fmt: skip
+    return len(parts)
+
+
+def message_id(plan_id: str, part: int, generation: int) -> str:
+    """Return a file's identity for the provider: it tells plan, part and generation.
+
+    >>> message_id("plan_01arz3ndektsv4rrffq69g5fav", 1, 1)
+    '01ARZ3NDEKTSV4RRFFQ69G5FAV00101'
+    """
+    return f"{plan_id.removeprefix('plan_').upper()}{part:03d}{generation:02d}"

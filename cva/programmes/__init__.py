@@ -1,0 +1,1 @@
+"""Programmes: what is promised, to whom, with whose money, and how it reaches people."""

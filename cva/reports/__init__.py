@@ -1,0 +1,1 @@
+"""Reports: what was reached, for whom, from the books and the registry."""

@@ -1,0 +1,297 @@
+"""One run: a snapshot, a rule pack, a day and a seed make decisions; again, and the same bytes.
+
+All households are decided in one pass of columns. For each one the run keeps what every criterion
+said (`pass_bits`, `unknown_bits`: gates first, then any_of, the first criterion is bit 0), the
+facts that are known, the status, the order and the amount, and says why in a stable `reason`:
+
+* `selected`, `waiting`: eligible, and served now or on the waiting list;
+* `not_eligible:a,b`: the criteria that failed;
+* `review:a,b`: what is not known well enough to decide; people look. Besides criteria this can be
+  `score`, `size` (nobody knows how many people) or `stratum` (no province, say, for the quota);
+* `excluded:why`: taken out before the run by a decision of people or of another step.
+
+No household of the snapshot is ever missing from the decisions.
+"""
+
+from datetime import date
+from functools import reduce
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import ibis
+import pyarrow.parquet as pq
+
+from eligibility.decisions import (
+    SNAPSHOT_HOUSEHOLD_TWICE,
+    AssessmentTotals,
+    decisions_schema,
+    totals_of,
+    write_decisions,
+)
+from eligibility.entitlements import amount_column
+from eligibility.rules.checked import (
+    SCORE_REVIEW,
+    SIZE_REVIEW,
+    STRATUM_REVIEW,
+    Rule,
+    Rules,
+    parameters_on,
+    rules_of,
+)
+from eligibility.rules.columns import (
+    HAS_ALL,
+    NAMED_PEOPLE,
+    Question,
+    answered,
+    fact_name,
+    high_name,
+    low_name,
+)
+from eligibility.rules.pack import RulePack
+from eligibility.rules.pairs import TYPES
+from eligibility.rules.rows import RULE_OVERFLOW
+from eligibility.rules.terms import Kind
+from eligibility.selection import served, stratum_of, tie_key_sql
+from eligibility.snapshot import Snapshot, engine, opened, view
+from ledgers.problems import Problem
+
+SNAPSHOT_MEMBER_ALONE = Problem(
+    "snapshot_member_alone",
+    "{people} people of the snapshot belong to no household in it.",
+    "Make both files of the snapshot from the same registrations.",
+)
+SNAPSHOT_EXCLUDED_UNREADABLE = Problem(
+    "snapshot_excluded_unreadable",
+    "The list of excluded households has no columns household_id and reason.",
+    "Write it as Parquet with these two text columns.",
+)
+
+SCORE = "score"
+TRUE = ibis.literal(value=True)
+FALSE = ibis.literal(value=False)
+
+
+class Reading(NamedTuple):
+    """What a criterion says of every household: certainly, possibly."""
+
+    low: ibis.Value
+    high: ibis.Value
+
+
+def assess(  # noqa: PLR0913 - a run states everything it depends on
+    households: Path,
+    members: Path,
+    pack: RulePack,
+    on: date,
+    out: Path,
+    *,
+    seed: str,
+    spill: Path,
+    excluded: Path | None = None,
+    memory_mb: int = 1024,
+    threads: int = 2,
+) -> AssessmentTotals:
+    """Decide every household of a snapshot and write the decisions to `out` (Parquet).
+
+    Arguments: `households` and `members` are the snapshot; `on` is the reference date; `seed` the
+    published seed of the draw; `spill` a folder for what does not fit in `memory_mb`; `excluded` a
+    Parquet file of household_id and reason (a code) of households that are not to be served.
+    The decisions are sorted by household_id and have one row for each household. Nothing stands at
+    `out` unless the run was completed.
+
+    Raises `pack_refused`, `parameter_not_in_force`, `snapshot_refused`,
+    `snapshot_household_twice`, `snapshot_member_alone`, `rule_overflow`.
+    """
+    rules = rules_of(pack)
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with engine(spill, memory_mb, threads) as connection:
+            snapshot = opened(connection, households, members, rules)
+            decided = _decided(snapshot, rules, on)
+            decided = _excluding(connection, decided, excluded)
+            kept = _keep(connection, decided, seed)
+            _check_people(connection, snapshot)
+            schema = decisions_schema(rules, on, seed)
+            final = _final(kept, rules).select(*schema.names)
+            write_decisions(connection, final, schema, part)
+            totals = totals_of(connection, rules, part, households)
+    except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+        raise RULE_OVERFLOW.refusal() from error
+    else:
+        part.replace(out)
+        return totals
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --- what each household is ------------------------------------------------------------------
+
+
+def _decided(snapshot: Snapshot, rules: Rules, on: date) -> ibis.Table:
+    """Return one row for each household: status, why, bits, facts, score, people and amount."""
+    questions = [Question(fact_name(name), term) for name, term in rules.facts]
+    questions += [Question(_bit_name(at), rule.term) for at, rule in enumerate(rules.criteria)]
+    questions.append(Question(SCORE, rules.score))
+    parameters = parameters_on(rules.pack, on)
+    table = answered(snapshot.households, snapshot.members, questions, parameters, on)
+    table = _with_people(table)
+    table = _with_standing(table, rules)
+    return _with_reason(table, rules)
+
+
+def _bit_name(at: int) -> str:
+    return f"criterion_{at}"
+
+
+def _reading(table: ibis.Table, at: int) -> Reading:
+    return Reading(table[low_name(_bit_name(at))], table[high_name(_bit_name(at))])
+
+
+def _effective(table: ibis.Table, at: int, rule: Rule) -> Reading:
+    """Return what the criterion comes to: an unknown stops, passes or fails as the pack says."""
+    low, high = _reading(table, at)
+    if rule.on_unknown == "pass":
+        return Reading(high, high)
+    return Reading(low, low) if rule.on_unknown == "fail" else Reading(low, high)
+
+
+def _with_people(table: ibis.Table) -> ibis.Table:
+    """Add how many people count, from where, and whether that is known.
+
+    Without a roster and without a declared size, the people who were named are counted.
+    """
+    declared = ibis.coalesce(table.declared_size > 0, FALSE)
+    from_form = ~table[HAS_ALL] & declared
+    return table.mutate(
+        people=ibis.ifelse(from_form, table.declared_size, table[NAMED_PEOPLE]),
+        people_from=ibis.ifelse(from_form, "declared", "roster"),
+        size__known=table[HAS_ALL] | declared,
+    )
+
+
+def _with_standing(table: ibis.Table, rules: Rules) -> ibis.Table:
+    """Add the bits, the known score and whether the criteria are certainly and possibly met."""
+    gates = [_effective(table, at, rule) for at, rule in enumerate(rules.criteria) if rule.gate]
+    any_of = [
+        _effective(table, at, rule) for at, rule in enumerate(rules.criteria) if not rule.gate
+    ]
+    some = _or(any_of) if any_of else Reading(TRUE, TRUE)
+    every = reduce(lambda one, two: Reading(one.low & two.low, one.high & two.high), gates, some)
+    readings = [_reading(table, at) for at in range(len(rules.criteria))]
+    score_low, score_high = table[low_name(SCORE)], table[high_name(SCORE)]
+    known = ibis.coalesce(score_low == score_high, FALSE)
+    stratum = stratum_of(rules.pack.selection)
+    return table.mutate(
+        pass_bits=_bits([reading.low for reading in readings]),
+        unknown_bits=_bits([reading.high & ~reading.low for reading in readings]),
+        score=ibis.ifelse(known, score_low, ibis.null("int64")),
+        some__low=some.low,
+        some__high=some.high,
+        met__low=every.low,
+        met__high=every.high,
+        stratum__known=TRUE if stratum is None else table[stratum].notnull(),
+        **{fact_name(name): _known_fact(table, name, term.kind) for name, term in rules.facts},
+    )
+
+
+def _or(pairs: list[Reading]) -> Reading:
+    return reduce(lambda one, two: Reading(one.low | two.low, one.high | two.high), pairs)
+
+
+def _bits(conditions: list[ibis.Value]) -> ibis.Value:
+    zero = ibis.literal(0, "int32").cast("int64")
+    return sum(
+        (
+            ibis.ifelse(condition, ibis.literal(1 << at, "int64"), zero)
+            for at, condition in enumerate(conditions)
+        ),
+        start=zero,
+    )
+
+
+def _known_fact(table: ibis.Table, name: str, kind: Kind) -> ibis.Value:
+    low, high = table[low_name(fact_name(name))], table[high_name(fact_name(name))]
+    return ibis.ifelse(ibis.coalesce(low == high, FALSE), low, ibis.null(TYPES[kind]))
+
+
+def _with_reason(table: ibis.Table, rules: Rules) -> ibis.Table:
+    """Add status and reason; who is served is not known yet."""
+    placed = table.score.notnull() & table.size__known & table.stratum__known
+    eligible, possible = table.met__low & placed, table.met__high
+    failed, open_ = [], []
+    for at, rule in enumerate(rules.criteria):
+        low, high = _effective(table, at, rule)
+        failed.append((~high if rule.gate else ~table.some__high, rule.id))
+        unsettled = TRUE if rule.gate else ~table.some__low
+        open_.append((high & ~low & unsettled, rule.id))
+    open_.append((table.score.isnull(), SCORE_REVIEW))
+    open_.append((~table.size__known, SIZE_REVIEW))
+    open_.append((~table.stratum__known, STRATUM_REVIEW))
+    return table.mutate(
+        status=ibis.cases((~possible, "ineligible"), (eligible, "eligible"), else_="review"),
+        reason=ibis.cases(
+            (~possible, _listed("not_eligible:", failed)),
+            (eligible, ""),
+            else_=_listed("review:", open_),
+        ),
+    )
+
+
+def _listed(prefix: str, ids: list[tuple[ibis.Value, str]]) -> ibis.Value:
+    items = [ibis.ifelse(condition, name, ibis.null("string")) for condition, name in ids]
+    return ibis.literal(prefix) + ibis.literal(",").join(items)
+
+
+def _excluding(
+    connection: duckdb.DuckDBPyConnection, decided: ibis.Table, excluded: Path | None
+) -> ibis.Table:
+    """Return the decisions with the households of `excluded` made ineligible, and why."""
+    if excluded is None:
+        return decided
+    columns = {"household_id": Kind.TEXT, "reason": Kind.TEXT}
+    if not columns.keys() <= set(pq.read_schema(excluded).names):
+        raise SNAPSHOT_EXCLUDED_UNREADABLE.refusal()
+    listed = view(connection, "excluded", excluded, columns)
+    once = listed.group_by("household_id").aggregate(why__excluded=listed.reason.min())
+    joined = decided.left_join(once, "household_id").drop("household_id_right")
+    out = joined.why__excluded.notnull()
+    return joined.mutate(
+        status=ibis.ifelse(out, "ineligible", joined.status),
+        reason=ibis.ifelse(out, ibis.literal("excluded:") + joined.why__excluded, joined.reason),
+    )
+
+
+# --- keeping, ordering, writing --------------------------------------------------------------
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, decided: ibis.Table, seed: str) -> ibis.Table:
+    columns = [name for name in decided.columns if "__" not in name]
+    sql = ibis.to_sql(decided.select(*columns), dialect="duckdb")
+    key = tie_key_sql(seed, "household_id")
+    connection.execute(f"CREATE TABLE decided AS SELECT *, {key} AS tie_key FROM ({sql})")
+    types = {name: decided[name].type() for name in columns}
+    return ibis.table({**types, "tie_key": "string"}, name="decided")
+
+
+def _check_people(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    [(people,)] = connection.execute(
+        f"SELECT coalesce(sum({NAMED_PEOPLE}), 0) FROM decided"
+    ).fetchall()
+    if people > snapshot.people:
+        raise SNAPSHOT_HOUSEHOLD_TWICE.refusal()
+    if people < snapshot.people:
+        raise SNAPSHOT_MEMBER_ALONE.refusal(people=snapshot.people - people)
+
+
+def _final(decided: ibis.Table, rules: Rules) -> ibis.Table:
+    """Return the decisions with rank, place and amount, in the order of the file."""
+    table = served(decided, rules.pack.selection)
+    eligible = table.status == "eligible"
+    amount = amount_column(rules.tariff, table.people)
+    table = table.mutate(
+        reason=ibis.cases((~eligible, table.reason), (table.selected, "selected"), else_="waiting"),
+        amount_minor=ibis.ifelse(eligible, amount, ibis.null("int64")),
+        currency=ibis.literal(rules.pack.currency),
+    )
+    return table.order_by("household_id")

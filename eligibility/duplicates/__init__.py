@@ -1,0 +1,1 @@
+"""Once, not twice: identifiers made comparable, and who may be the same person."""

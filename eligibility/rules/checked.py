@@ -1,0 +1,286 @@
+"""From a rule pack as it was written to rules that can be run.
+
+All problems of a pack are found at once, each in its place; a pack without problems becomes
+`Rules`, in which every expression has its meaning and every amount is in minor units.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from eligibility.entitlements import Tariff, amounts_of, exact_problem, tariff_of
+from eligibility.rules.check import check
+from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
+from eligibility.rules.pack import (
+    STANDARD_HOUSEHOLD,
+    STANDARD_MEMBER,
+    InputType,
+    Parameter,
+    RulePack,
+    thousandths,
+)  # fmt: skip
+from eligibility.rules.parser import parse
+from eligibility.rules.rows import Parameter as ParameterValue
+from eligibility.rules.scope import ANY, NUMBERS, RESERVED, Scope
+from eligibility.rules.syntax import UnreadableError, names_in
+from eligibility.rules.terms import Kind, Term, Zero
+from ledgers.money import exponent, parse_amount
+from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
+
+PACK_REFUSED = Problem(
+    "pack_refused",
+    "The rule pack has {problems} problems and cannot be used.",
+    "Correct the places listed and check it again.",
+)
+PACK_NAME_TAKEN = Problem(
+    "pack_name_taken",
+    "The name {name} already means something else in this pack.",
+    "Choose another name.",
+)
+PACK_ID_TWICE = Problem(
+    "pack_id_twice", "Two criteria have the id {id}.", "Give each criterion an id of its own."
+)
+PACK_FACT_CIRCLE = Problem(
+    "pack_fact_circle",
+    "The facts name each other in a circle: {circle}.",
+    "Let one of them be said without the others.",
+)
+PACK_UNREADABLE = Problem(
+    "pack_unreadable", "The file {file} cannot be read: {why}.", "Check the path and the file."
+)
+PARAMETER_NOT_IN_FORCE = Problem(
+    "parameter_not_in_force",
+    "The parameter {name} has no value on {on}; its first is from {first}.",
+    "Add the value that was in force then, with its source, or choose a later date.",
+)
+
+SCORE_REVIEW = "score"
+SIZE_REVIEW = "size"
+STRATUM_REVIEW = "stratum"
+REVIEW_IDS = frozenset({SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A criterion that has been checked; `gate` or one of any_of."""
+
+    id: str
+    gate: bool
+    term: Term
+    on_unknown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A pack that has been checked: nothing in it can turn out to be unreadable later."""
+
+    pack: RulePack
+    facts: tuple[tuple[str, Term], ...]
+    criteria: tuple[Rule, ...]
+    score: Term
+    tariff: Tariff
+    household: Mapping[str, Kind]
+    member: Mapping[str, Kind]
+
+
+def rules_of(pack: RulePack) -> Rules:
+    """Return the checked rules of `pack`. Raises `pack_refused` with every problem."""
+    walk = _Check(pack, None, ())
+    rules = walk.rules()
+    if rules is None:
+        raise refused(PACK_REFUSED, tuple(walk.findings))
+    return rules
+
+
+def findings_of(pack: RulePack, document: Document, path: YamlPath) -> tuple[Finding, ...]:
+    """Return every problem of a pack that stands at `path` of `document`."""
+    walk = _Check(pack, document, path)
+    walk.rules()
+    return tuple(walk.findings)
+
+
+def refused(problem: Problem, findings: tuple[Finding, ...]) -> Refusal:
+    """Return the refusal of a file, with all its findings; the first is told in full."""
+    return problem.refusal(problems=len(findings)).with_findings(findings)
+
+
+def load_pack(path: Path) -> RulePack:
+    """Return the pack in the YAML file at `path`. Raises `pack_refused`, `pack_unreadable`."""
+    document, findings = read_document(read_text(path), path.name)
+    pack = None
+    if document is not None:
+        pack, wrong = read_model(document, document.values, RulePack)
+        findings += wrong + (findings_of(pack, document, ()) if pack is not None else ())
+    if pack is None or findings:
+        raise refused(PACK_REFUSED, findings)
+    return pack
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that people wrote. Raises `pack_unreadable`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or "it cannot be opened"
+        raise PACK_UNREADABLE.refusal(file=path.name, why=why) from error
+    except UnicodeDecodeError as error:
+        raise PACK_UNREADABLE.refusal(file=path.name, why="it is not UTF-8 text") from error
+
+
+def parameters_on(pack: RulePack, on: date) -> dict[str, ParameterValue]:
+    """Return the value of each parameter on the day `on`: amounts in minor units, ratios in
+    thousandths. Raises `parameter_not_in_force`.
+    """  # noqa: D205 - one sentence
+    values: dict[str, ParameterValue] = {}
+    for name, parameter in pack.parameters.items():
+        starts = [start for start in parameter.values if start <= on]
+        if not starts:
+            first = min(parameter.values)
+            raise PARAMETER_NOT_IN_FORCE.refusal(name=name, on=on, first=first)
+        values[name] = _value(parameter, parameter.values[max(starts)], pack.currency)
+    return values
+
+
+def _value(parameter: Parameter, value: object, currency: str) -> ParameterValue:
+    if parameter.type == "money":
+        return parse_amount(str(value), currency)
+    if parameter.type == "ratio":
+        return thousandths(value)
+    if isinstance(value, tuple):
+        return tuple(str(item) for item in value)
+    if isinstance(value, int | str | date):
+        return value
+    message = f"a parameter of type {parameter.type} passed its check with another type"
+    raise TypeError(message)
+
+
+class _Check:
+    """One walk over one pack that collects findings."""
+
+    def __init__(self, pack: RulePack, document: Document | None, path: YamlPath) -> None:
+        self.pack = pack
+        self.document = document
+        self.path = path
+        self.findings: list[Finding] = []
+
+    def rules(self) -> Rules | None:
+        household = self.inputs("household", STANDARD_HOUSEHOLD, self.pack.inputs.household)
+        member = self.inputs("member", STANDARD_MEMBER, self.pack.inputs.member)
+        parameters = {name: Kind(param.type) for name, param in self.pack.parameters.items()}
+        facts: dict[str, Kind] = {}
+        scope = Scope(household, member, parameters, facts)
+        terms = tuple(self.fact_terms(scope, facts))
+        criteria = tuple(self.criteria(scope))
+        score = self.term(("score",), self.pack.score, scope, NUMBERS)
+        tariff = self.tariff()
+        if self.findings or score is None or tariff is None:
+            return None
+        return Rules(self.pack, terms, criteria, score, tariff, household, member)
+
+    def report(self, problem: Problem, path: YamlPath, **facts: object) -> None:
+        self.findings.append(found(problem, self.place(path), facts))
+
+    def place(self, path: YamlPath) -> Place:
+        if self.document is None:
+            return Place(field=".".join(map(str, path))) if path else NOWHERE
+        return self.document.place(self.path + path)
+
+    def inputs(
+        self, side: str, standard: Mapping[str, Kind], declared: Mapping[str, InputType]
+    ) -> dict[str, Kind]:
+        kinds = dict(standard)
+        for name, kind in declared.items():
+            if name in RESERVED or standard.get(name, kind) != kind or name == "household_id":
+                self.report(PACK_NAME_TAKEN, ("inputs", side, name), name=name)
+            else:
+                kinds[name] = Kind(kind)
+        return kinds
+
+    def fact_terms(self, scope: Scope, facts: dict[str, Kind]) -> Iterator[tuple[str, Term]]:
+        """Yield the facts so that each comes after those it names; `facts` learns their types."""
+        for name in self.fact_order():
+            if name in RESERVED or name in scope.household:
+                self.report(PACK_NAME_TAKEN, ("facts", name), name=name)
+                continue
+            kinds = ANY - {Kind.RATIO, Kind.TEXTS}
+            term = self.term(("facts", name), self.pack.facts[name], scope, kinds)
+            if term is not None:
+                facts[name] = term.kind
+                yield name, term
+
+    def fact_order(self) -> tuple[str, ...]:
+        """Return the names of the facts in an order that their spelling alone decides."""
+        named = {name: _names_in(text) for name, text in sorted(self.pack.facts.items())}
+        graph = {name: sorted(used & named.keys()) for name, used in named.items()}
+        try:
+            return tuple(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            circle = error.args[1]
+            self.report(PACK_FACT_CIRCLE, ("facts", circle[0]), circle=" → ".join(circle))
+            return ()
+
+    def criteria(self, scope: Scope) -> Iterator[Rule]:
+        seen: set[str] = set()
+        for block, criteria in (("gates", self.pack.gates), ("any_of", self.pack.any_of)):
+            for at, criterion in enumerate(criteria):
+                if criterion.id in seen or criterion.id in (
+                    SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW,
+                ):  # fmt: skip
+                    self.report(PACK_ID_TWICE, (block, at, "id"), id=criterion.id)
+                seen.add(criterion.id)
+                zero = criterion.zero_denominator
+                own = replace(scope, zero=Zero(zero) if zero else None)
+                path: YamlPath = (block, at, "expr")
+                term = self.term(path, criterion.expr, own, frozenset({Kind.BOOL}))
+                if term is not None:
+                    yield Rule(criterion.id, block == "gates", term, criterion.on_unknown)
+
+    def term(self, path: YamlPath, text: str, scope: Scope, kinds: frozenset[Kind]) -> Term | None:
+        term, troubles = check(text, scope, kinds)
+        for trouble in troubles:
+            if self.document is None:
+                field = f"{'.'.join(map(str, path))}, column {trouble.spot.column}"
+                place = Place(row=trouble.spot.line, field=field)
+            else:
+                place = self.document.place(self.path + path, trouble.spot)
+            self.findings.append(found(trouble.problem, place, trouble.facts))
+        return term
+
+    def tariff(self) -> Tariff | None:
+        currency = self.pack.currency
+        try:
+            exponent(currency)
+        except Refusal as refusal:
+            self.report(refusal.problem, ("currency",), **refusal.facts)
+            return None
+        inexact = [
+            (path, problem)
+            for path, amount in self.amounts()
+            if (problem := exact_problem(amount, currency)) is not None
+        ]
+        for path, problem in inexact:
+            self.report(problem.problem, path, **problem.facts)
+        try:
+            return None if inexact else tariff_of(self.pack.entitlement, currency)
+        except Refusal as refusal:
+            self.report(refusal.problem, ("entitlement",), **refusal.facts)
+            return None
+
+    def amounts(self) -> Iterator[tuple[YamlPath, object]]:
+        """Yield every amount that the pack states, with its path."""
+        for path, amount in amounts_of(self.pack.entitlement).items():
+            yield ("entitlement", *path), amount
+        for name, parameter in self.pack.parameters.items():
+            if parameter.type == "money":
+                for start, value in parameter.values.items():
+                    yield ("parameters", name, "values", start.isoformat()), value
+
+
+def _names_in(text: str) -> frozenset[str]:
+    """Return the names an expression uses; what cannot be read is reported where it is checked."""
+    try:
+        return names_in(parse(text))
+    except UnreadableError:
+        return frozenset()

@@ -1,0 +1,32 @@
+"""Agencies whose plan is prepared: one with a card processor, one with a bank."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.simulators.card_processor import CardProcessor
+from tests.cva.payments.agency import Agency, House, agency_with
+from tests.databases import Database
+
+# Last three digits of the card: 901 rejected, 902 loaded in silence, 903 half, 904 never loaded.
+HOUSES = [
+    House("Layla Haddad", 600_000, "VC-00001000"),
+    House("Yusuf Saleh", 750_000, "VC-00002901"),
+    House("Maryam Aziz", 900_000, "VC-00003902", province="TR-34"),
+    House("Hasan Omar", 1_050_000, "VC-00004903"),
+    House("Zahra Karim", 1_200_000, "VC-00005904"),
+    House("Nour Idris", 450_000, ""),
+]
+
+
+@pytest.fixture
+def cards(database: Database, tmp_path: Path) -> Agency:
+    agency, _ = agency_with(database, tmp_path, "card_processor", HOUSES)
+    return agency
+
+
+@pytest.fixture
+def processor(cards: Agency) -> Iterator[CardProcessor]:
+    with cards.processor(fee_minor_per_load=150) as far:
+        yield far
