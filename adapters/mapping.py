@@ -31,19 +31,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.port import HOUSEHOLD_FIELDS, MEMBER_FIELDS
-from ledgers.problems import Answer, Finding, Place, Problem, Weight
+from ledgers.problems import Finding, Place, Problem, Weight
 
 MAPPING_UNREADABLE = Problem(
     "mapping_unreadable",
     "{file} is not a mapping file: {reason}.",
-    "Give a YAML file; `cva help mapping` shows an example.",
-    answer=Answer.USAGE,
+    "Give a YAML file; the mappings that come with the program are examples.",
 )
 MAPPING_INVALID = Problem(
     "mapping_invalid",
     "The mapping file {file} has {count} problems.",
     "Correct each line named below and check again.",
-    answer=Answer.USAGE,
 )
 MAPPING_ENTRY = Problem(
     "mapping_entry",

@@ -21,13 +21,12 @@ from adapters.forms.questions import (
 from adapters.forms.records import Source, records
 from adapters.mapping import FormMapping
 from adapters.port import Record
-from ledgers.problems import Answer, Finding, Place, Problem, Weight
+from ledgers.problems import Finding, Place, Problem, Weight
 
 ENCODING_UNREADABLE = Problem(
     "encoding_unreadable",
     "{file} is not text in any of {encodings}.",
     "Save it as CSV UTF-8, or add its encoding to the mapping file.",
-    answer=Answer.USAGE,
 )
 ROW_RAGGED = Problem(
     "row_ragged",

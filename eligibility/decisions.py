@@ -139,7 +139,7 @@ def totals_of(
     key = "''" if stratum is None else f"coalesce({stratum}, '')"
     cursor = connection.execute(
         f"""
-        SELECT {key} AS stratum, count(*) AS registered, sum(people) AS people,
+        SELECT {key} AS stratum, count(*) AS registered, coalesce(sum(people), 0) AS people,
           count(*) FILTER (status = 'eligible') AS eligible,
           count(*) FILTER (status = 'ineligible') AS ineligible,
           count(*) FILTER (status = 'review') AS review,

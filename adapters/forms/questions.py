@@ -9,19 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.mapping import FormMapping
-from ledgers.problems import Answer, Finding, Place, Problem, Refusal, Weight
+from ledgers.problems import Finding, Place, Problem, Refusal, Weight
 
 COLUMNS_MISSING = Problem(
     "columns_missing",
     "{file} lacks what every registration needs: {columns}.",
     "Choose the mapping of this form, or export all questions of it.",
-    answer=Answer.USAGE,
 )
 LABEL_EXPORT = Problem(
     "label_export",
     "{file} was exported with labels ({example}), which change and repeat.",
     "In KoBo choose Data > Downloads, and under value and header format `XML values and headers`.",
-    answer=Answer.USAGE,
 )
 COLUMN_ABSENT = Problem(
     "column_absent",

@@ -25,13 +25,12 @@ from adapters.forms.questions import (
 from adapters.forms.records import Source, records
 from adapters.mapping import FormMapping
 from adapters.port import Record
-from ledgers.problems import Answer, Finding, Place, Problem, Weight
+from ledgers.problems import Finding, Place, Problem, Weight
 
 JSON_UNREADABLE = Problem(
     "json_unreadable",
     "{file} is not what KoBo's API gives ({reason}).",
     "Download it again: `/api/v2/assets/<form>/data/?format=json`, page by page.",
-    answer=Answer.USAGE,
 )
 JSON_TOO_LARGE = Problem(
     "json_too_large",

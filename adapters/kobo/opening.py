@@ -23,25 +23,21 @@ EXPORT_EMPTY = Problem(
     "export_empty",
     "{file} is empty.",
     "Download the export again.",
-    answer=Answer.USAGE,
 )
 EXPORT_ENCRYPTED = Problem(
     "export_encrypted",
     "{file} is a workbook with a password.",
     "Save it without a password, or download the export from KoBo again.",
-    answer=Answer.USAGE,
 )
 EXPORT_OTHER_TYPE = Problem(
     "export_other_type",
     "{file} is {type}, not a registration export.",
     "Give KoBo's XLSX export, the API's JSON, or a CSV file.",
-    answer=Answer.USAGE,
 )
 EXPORT_OTHER_FORMAT = Problem(
     "export_other_format",
     "{file} is {format}; this mapping is for {formats}.",
     "Choose the mapping made for this file, or export it in that format.",
-    answer=Answer.USAGE,
 )
 
 _HEAD_BYTES = 4096

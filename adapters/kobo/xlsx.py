@@ -38,13 +38,12 @@ from adapters.forms.questions import (
 from adapters.forms.records import Source, records
 from adapters.mapping import FormMapping
 from adapters.port import Record
-from ledgers.problems import Answer, Finding, Place, Problem, Refusal, masked
+from ledgers.problems import Finding, Place, Problem, Refusal, masked
 
 WORKBOOK_UNREADABLE = Problem(
     "workbook_unreadable",
     "{file} is a damaged or incomplete workbook ({reason}).",
     "Download the export again.",
-    answer=Answer.USAGE,
 )
 WORKBOOK_TOO_LARGE = Problem(
     "workbook_too_large",
@@ -65,13 +64,11 @@ ROSTER_NESTED = Problem(
     "roster_nested",
     "The roster {roster} of {file} stands inside the repeat {parent}, not in the household.",
     "Name the repeat that lists the household's members as `roster` in the mapping file.",
-    answer=Answer.USAGE,
 )
 INDEX_REPEATED = Problem(
     "index_repeated",
     "{file} numbers {count} households twice, so members cannot be told apart.",
     "Import each export by itself; do not paste exports together.",
-    answer=Answer.USAGE,
 )
 CELL_ERROR = Problem(
     "cell_error",

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
+from cva.clock import ZONE
 from ledgers.money import format_amount
 
 PROSE_MIN = 24
-WIDTH_MAX = 1000
+COLUMN_GAP = 2
 
 
 class Shape(StrEnum):
@@ -74,19 +75,27 @@ def warn(text: str) -> None:
 
 def _show_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], title: str) -> None:
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    least = 0
     for number, column in enumerate(columns):
-        numeric = all(isinstance(row[number], int | Money) for row in rows) and bool(rows)
+        cells = [row[number] for row in rows]
+        numeric = all(isinstance(cell, int | Money) for cell in cells) and bool(cells)
         # Only sentences are broken: identifiers are there to be copied, amounts to be read.
-        prose = any(len(str(row[number])) > PROSE_MIN and " " in str(row[number]) for row in rows)
+        natural = max(cell_len(text) for text in (column, *map(_text, cells)))
+        width = natural if natural <= PROSE_MIN or not _is_prose(cells) else PROSE_MIN
         table.add_column(
-            column, justify="right" if numeric else "left", overflow="fold", no_wrap=not prose,
-            min_width=PROSE_MIN if prose else None,
+            column, justify="right" if numeric else "left", overflow="fold", min_width=width,
+            no_wrap=width == natural,
         )  # fmt: skip
+        least += width + COLUMN_GAP
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
     console = Console(highlight=False)
-    least = Measurement.get(console, console.options.update(max_width=WIDTH_MAX), table).minimum
-    console.print(table, markup=False, width=max(console.width, least), crop=False)
+    console.width = max(console.width, least)
+    console.print(table, markup=False)
+
+
+def _is_prose(cells: Sequence[Cell]) -> bool:
+    return any(isinstance(cell, str) and " " in cell for cell in cells)
 
 
 def _text(cell: Cell) -> str:
@@ -97,6 +106,8 @@ def _text(cell: Cell) -> str:
             return "yes" if cell else "no"
         case int():
             return f"{cell:,}"
+        case datetime():
+            return f"{cell.astimezone(ZONE):%Y-%m-%d %H:%M}"
         case _:
             return str(cell)
 

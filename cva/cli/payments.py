@@ -6,6 +6,7 @@ from datetime import datetime
 import typer
 from psycopg import Connection
 
+from cva.cli import instructions
 from cva.cli.cycles import DATE
 from cva.cli.output import Cell, Money, Shape, say, show, warn
 from cva.cli.session import Session, open_session
@@ -15,6 +16,7 @@ from cva.programmes.publishing import load_cycle, programme_of
 
 app = typer.Typer(help="Payment plans: prepare, approve, release, send, settle.",
                   no_args_is_help=True)  # fmt: skip
+instructions.add_to(app)
 REASON = typer.Option("looked at lines, stops and control totals", help="Why you sign.")
 
 

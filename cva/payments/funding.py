@@ -103,7 +103,11 @@ def book_fees(
     conn: Connection, provider_code: str, provider_kind: str, grant_code: str, *, person_id: str,
     at: datetime,
 ) -> int:  # fmt: skip
-    """Book every fee of the provider's statements that the books do not have; returns how many."""
+    """Book every fee of the provider's statements that the books do not have; returns how many.
+
+    Raises `role_missing`, `account_limit`.
+    """
+    staff.require(conn, person_id, "finance")
     chart = ("5110", "1110") if provider_kind == "card_processor" else ("5140", "1010")
     rows = conn.execute(_UNBOOKED_FEES, (provider_code,)).fetchall()
     for provider, account, statement_id, line_id, amount_minor, currency, booked_on in rows:

@@ -137,9 +137,14 @@ _UNKNOWN_REFS = """
 def collect(
     engine: Engine, vault: Vault, provider: Provider, *, person_id: str, clock: Clock
 ) -> Collected:
-    """Fetch and keep everything the provider has for us; one transaction for each document."""
+    """Fetch and keep everything the provider has for us; one transaction for each document.
+
+    Raises `role_missing`.
+    """
     documents = known = 0
     counts: Counter[str] = Counter()
+    with transaction(engine) as conn:
+        staff.require(conn, person_id, "finance")
     for document in provider.channel.collect():
         documents += 1
         with transaction(engine) as conn:

@@ -29,7 +29,9 @@ from eligibility.rules.scope import (
     RULE_RATIO_ALONE,
     RULE_RATIO_ZERO,
     RULE_TYPE,
+    VALUES,
     Scope,
+    kind_of,
 )  # fmt: skip
 from eligibility.rules.syntax import (
     Binary,
@@ -90,7 +92,7 @@ class _Checker:
     def term(self, node: Node) -> Term | None:  # noqa: PLR0911 - one answer per shape of a node
         match node:
             case Literal(value=value):
-                return Const(_kind_of(value), value)
+                return Const(kind_of(value), value)
             case Name():
                 return self.name(node)
             case Member():
@@ -223,7 +225,7 @@ class _Checker:
             if isinstance(side, Call) and side.target is None and side.name == "ratio":
                 return self.ratio(side, other, sign)
         equality = node.sign in ("==", "!=")
-        sides = self.same(node, ORDERED | {Kind.TEXT, Kind.BOOL} if equality else ORDERED)
+        sides = self.same(node, VALUES if equality else ORDERED)
         if sides is None:
             return None
         left, right = sides
@@ -288,8 +290,8 @@ class _Checker:
 
     def ternary(self, node: Ternary) -> Term | None:
         when = self.truth(node.when)
-        then = self.wanted(node.then, ORDERED | {Kind.TEXT, Kind.BOOL}, "This part")
-        other = self.wanted(node.other, ORDERED | {Kind.TEXT, Kind.BOOL}, "This part")
+        then = self.wanted(node.then, VALUES, "This part")
+        other = self.wanted(node.other, VALUES, "This part")
         if when is None or then is None or other is None:
             return None
         if then.kind != other.kind:
@@ -394,9 +396,3 @@ class _Checker:
         if not known or value is None:
             return None
         return terms.Gather(value.kind, tally, where, value, shown(node))
-
-
-def _kind_of(value: int | str | bool) -> Kind:  # noqa: FBT001 - a literal's value
-    if isinstance(value, bool):
-        return Kind.BOOL
-    return Kind.INT if isinstance(value, int) else Kind.TEXT

@@ -63,6 +63,7 @@ RESERVED = frozenset(
 )
 NUMBERS = frozenset({Kind.INT, Kind.MONEY})
 ORDERED = frozenset({Kind.INT, Kind.MONEY, Kind.DATE})
+VALUES = ORDERED | {Kind.TEXT, Kind.BOOL}
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 ANY = frozenset(Kind)
 
@@ -76,3 +77,10 @@ class Scope:
     parameters: Mapping[str, Kind] = field(default_factory=dict)
     facts: Mapping[str, Kind] = field(default_factory=dict)
     zero: Zero | None = None
+
+
+def kind_of(value: int | str | bool) -> Kind:  # noqa: FBT001 - a literal's value
+    """Return the type of a value written in an expression."""
+    if isinstance(value, bool):
+        return Kind.BOOL
+    return Kind.INT if isinstance(value, int) else Kind.TEXT

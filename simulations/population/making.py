@@ -134,8 +134,8 @@ class Making:
         fault = FAULTS[draft.fault[place]] if draft.fault[place] >= 0 else None
         people = len(members)
         voucher, debit = bool(draft.voucher_card[place]), bool(draft.debit_card[place])
-        fields["voucher_card_ref"] = self.voucher_cards.next(fault) if voucher else ""
-        fields["debit_card_ref"] = self.debit_cards.next(fault) if debit else ""
+        fields["voucher_card_ref"] = self.voucher_cards.next(_on("voucher", fault)) if voucher else ""
+        fields["debit_card_ref"] = self.debit_cards.next(_on("debit", fault)) if debit else ""
         if fields["iban"] and not fields["account_holder"]:
             head = members[0]
             fields["account_holder"] = f"{head['given_name']} {head['family_name']}"
@@ -189,3 +189,8 @@ def _written_otherwise(members: list[Answers], rng: np.random.Generator) -> None
             member["family_name"] = respelled(member["family_name"])
         if place and rng.random() < ID_LOST_SHARE:
             member["id_type"], member["id_number"] = "none", ""
+
+
+def _on(rail: str, fault: Fault | None) -> Fault | None:
+    """Return the fault where it is one of the rail: a debit fault spares the voucher card."""
+    return fault if fault and fault.value.startswith(f"{rail}_") else None

@@ -1,3 +1,5 @@
+"""Acts: the same request gets the same answer, one at a time, and is recorded once."""
+
 import threading
 from datetime import UTC, datetime
 from typing import Any

@@ -1,3 +1,5 @@
+"""Pairs of registrations: what counts as one, and what people decide of it."""
+
 import psycopg
 import pytest
 
@@ -90,8 +92,8 @@ def test_third_registration_is_compared_with_the_one_that_was_kept(
     office.take(record("4"))
     (again,) = open_pairs(office.conn)
     assert pair.left_id in (again.left_id, again.right_id)
+    (third,) = {again.left_id, again.right_id} - {pair.left_id}
     with pytest.raises(Refusal, match="pair_unknown"):
-        (third,) = {again.left_id, again.right_id} - {pair.left_id}
         ruled(office, Pair(pair.right_id, third), Verdict.DIFFERENT, None)
 
 

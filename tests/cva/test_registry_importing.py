@@ -1,3 +1,5 @@
+"""A whole file: once, in one transaction, nothing personal in clear, nothing left by a crash."""
+
 import csv
 import json
 import re

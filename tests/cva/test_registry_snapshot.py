@@ -1,3 +1,5 @@
+"""Snapshots: the facts of live households, typed, in the same bytes, with nothing personal."""
+
 from datetime import date
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""One registration: doubtful values are said and flagged, and nobody is left out for them."""
+
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime

@@ -1,3 +1,5 @@
+"""People: who may do what, who may change that, and signatures that are a person's own."""
+
 from collections.abc import Iterator
 from datetime import UTC, datetime
 

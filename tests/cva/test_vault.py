@@ -1,3 +1,5 @@
+"""The vault: what is sealed opens only where it belongs, and only under its own master key."""
+
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path

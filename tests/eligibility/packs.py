@@ -64,3 +64,11 @@ def placed(findings: list[Finding]) -> list[tuple[str, int | None, str]]:
 def block(text: str, spaces: int = 0) -> str:
     """Text of a test without the indentation it has there."""
     return indent(dedent(text), " " * spaces)
+
+
+def at(text: str, needle: str, field: str) -> tuple[int, str]:
+    """Line and field of the one place in `text` where `needle` stands."""
+    assert text.count(needle) == 1, needle
+    before = text[: text.index(needle)]
+    column = len(before) - before.rfind("\n")
+    return before.count("\n") + 1, f"{field}, column {column}"

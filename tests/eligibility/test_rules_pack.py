@@ -14,6 +14,7 @@ from tests.eligibility.packs import (
     LABEL,
     PLAIN,
     TAIL,
+    at,
     block,
     criterion,
     findings_of,
@@ -63,38 +64,36 @@ def test_all_problems_of_a_pack_are_shown_at_once_in_place(tmp_path: Path) -> No
         tail=TAIL.replace("3200.50", "3200.505").replace("score: rcsi", "score: has_iban"),
     )
     assert placed(findings_of(tmp_path, text)) == [
-        ("rule_no_division", 11, "facts.able, column 24"),
-        ("rule_name_unknown", 17, "gates.0.expr, column 12"),
-        ("pack_id_twice", 18, "gates.1.id, column 10"),
-        ("rule_type", 18, "gates.1.expr, column 89"),
-        ("pack_id_twice", 20, "any_of.0.id, column 10"),
-        ("rule_ratio_zero", 20, "any_of.0.expr, column 80"),
-        ("rule_type", 21, "score, column 8"),
-        ("amount_too_precise", 23, "entitlement.by_size.3, column 51"),
+        ("rule_no_division", *at(text, "/ 2", "facts.able")),
+        ("rule_name_unknown", *at(text, "has_car", "gates.0.expr")),
+        ("pack_id_twice", *at(text, "account, label", "gates.1.id")),
+        ("rule_type", *at(text, "'many'", "gates.1.expr")),
+        ("pack_id_twice", *at(text, "size, label", "any_of.0.id")),
+        ("rule_ratio_zero", *at(text, "ratio(", "any_of.0.expr")),
+        ("rule_type", *at(text, "has_iban\nselection", "score")),
+        ("amount_too_precise", *at(text, "3200.505", "entitlement.by_size.3")),
     ]
 
 
 def test_fields_are_missing_unknown_or_wrong_in_place(tmp_path: Path) -> None:
     text = text_of(
-        head=HEAD.replace("code: winter\n", "cod: winter\n").replace(
-            "has_iban: bool", "has_iban: yes"
-        ),
-        criteria=f"gates:\n  - {{id: account, label: {LABEL}, expr: has_iban, on_unknown: guess}}\n",
+        head=HEAD.replace("code:", "cod:").replace("has_iban: bool", "has_iban: yes"),
+        criteria=PLAIN.replace("has_iban}", "has_iban, on_unknown: guess}"),
         tail=TAIL.replace("households: 2", "households: 2.0"),
     )
     assert sorted(placed(findings_of(tmp_path, text))) == [
         ("field_missing", 1, "code, column 1"),
-        ("field_unknown", 1, "cod, column 6"),
-        ("field_wrong", 4, "inputs.household.has_iban, column 65"),
-        ("field_wrong", 13, "gates.0.on_unknown, column 90"),
-        ("field_wrong", 15, "selection.households, column 52"),
+        ("field_unknown", *at(text, "winter", "cod")),
+        ("field_wrong", *at(text, "yes", "inputs.household.has_iban")),
+        ("field_wrong", *at(text, "guess", "gates.0.on_unknown")),
+        ("field_wrong", *at(text, "2.0", "selection.households")),
     ]
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (("households: 2", "households: 2, quota: {by: province, households: {TR-34: 1}}"), "either"),
+        (("ds: 2", "ds: 2, quota: {by: province, households: {TR-34: 1}}"), "either"),
         ((", households: 2", ""), "either"),
         (("by_size: {1: 1500.00", "flat: 5.00, by_size: {1: 1500.00"), "exactly one"),
         (("by_size: {1: 1500.00, ", "by_size: {"), "every size once"),

@@ -7,7 +7,7 @@ programme, Deniz, Omar and Selin are finance officers, Ines audits, Sam has no r
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,6 @@ from adapters.port import Channel, Operation, Record
 from adapters.simulators.card_processor import CardProcessor
 from cva import vault
 from cva.clock import ZONE
-from cva.database.cluster import Role
 from cva.database.connect import transaction
 from cva.identifiers import new_id
 from cva.payments import (
@@ -173,7 +172,9 @@ class Agency:
 
     def register(self, houses: Sequence[House], revision: str = "1") -> list[str]:
         """Import the households; returns their ids in the same order."""
-        origin = Origin("registration", "march.json", self.clock.now().isoformat().encode()[:32], {})
+        origin = Origin(
+            "registration", "march.json", self.clock.now().isoformat().encode()[:32], {}
+        )
         origin = replace(origin, sha256=hashlib.sha256(origin.sha256).digest())
         with transaction(self.engine) as conn:
             assert find_import(conn, origin) is None
@@ -223,7 +224,9 @@ class Agency:
     @property
     def terms(self) -> Terms:
         destination = self.provider.destination
-        return Terms(self.provider.code, destination, "TRY", 2, self.clock.today())
+        days = 1 if self.kind == "bank" else 0
+        execute_on = self.clock.today() + timedelta(days=days)
+        return Terms(self.provider.code, destination, "TRY", 2, execute_on)
 
     def prepare(self, *, by: str = "amal", key: str = "prepare", cycle_id: str = "") -> Plan:
         with transaction(self.engine) as conn:
@@ -396,10 +399,19 @@ class Agency:
         finally:
             self.provider = usual
 
-    def raw(self, statement: str, values: Mapping[str, object] | Sequence[object] = ()) -> None:
-        """Type SQL as the application."""
-        with psycopg.connect(self.database.address(Role.APP)) as conn:
-            conn.execute(statement, values)
+    def raw(self, *statements: str, **values: object) -> None:
+        """Type SQL as the application, in one transaction; refusals come as everywhere else."""
+        with transaction(self.engine) as conn:
+            for statement in statements:
+                conn.execute(statement, values)
+
+    def grant(self, login: str, role: str) -> None:
+        """Let Kerem give somebody another role."""
+        self.raw(
+            "INSERT INTO staff.role_event (person_id, role, granted, by_person, at)"
+            " VALUES (%(person)s, %(role)s, true, %(boss)s, now())",
+            person=self.id_of(login), role=role, boss=self.id_of("kerem"),
+        )  # fmt: skip
 
     def processor(self, fee_minor_per_load: int = 0) -> CardProcessor:
         """The far side of the card programme; the caller closes it."""
@@ -469,13 +481,11 @@ def _hire(conn: psycopg.Connection, login: str, role: str | None, at: datetime) 
         )
 
 
-def agency_with(
-    database: Database, folder: Path, kind: str, houses: Iterable[House]
-) -> tuple[Agency, Plan]:
-    """An agency that registered and assessed these households, and its plan for them."""
+def agency_with(database: Database, folder: Path, kind: str, houses: Iterable[House]) -> Agency:
+    """An agency that registered and assessed these households; nothing is prepared."""
     listed = list(houses)
     made = Agency(database, folder, kind)
     made.found()
     made.register(listed)
     made.assess(listed)
-    return made, made.prepare()
+    return made

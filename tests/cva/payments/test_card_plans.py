@@ -35,7 +35,9 @@ def paid_and_asked(agency: Agency, processor: CardProcessor) -> Plan:
     return plan
 
 
-def test_a_plan_from_lock_to_close(cards: Agency, processor: CardProcessor) -> None:
+def test_a_plan_from_lock_to_close(  # noqa: PLR0915 - one life is one story
+    cards: Agency, processor: CardProcessor
+) -> None:
     plan = cards.prepare()
     assert (plan.lines, plan.stopped_lines, plan.total_minor, plan.people) == (6, 1, 4_500_000, 20)
     assert cards.rows("SELECT line_no, stopped FROM payments.line WHERE stopped <> ''") == [
@@ -168,13 +170,13 @@ def test_a_refused_file_may_instead_be_replaced(cards: Agency, processor: CardPr
 
 def test_a_plan_too_large_for_the_budget_or_the_float_is_refused(cards: Agency) -> None:
     plan = cards.prepare()
-    cards.raw(SPEND, {"grant": GRANT})
+    cards.raw(SPEND, grant=GRANT)
     cards.approve(plan, "deniz")
     with pytest.raises(Refusal, match=r"account_limit: The account 9010"):
         cards.approve(plan, "omar")
     cards.fund("budget_allotted", key="more")
     cards.approve(plan, "omar")
-    cards.raw(DRAIN, {"grant": GRANT})
+    cards.raw(DRAIN, grant=GRANT)
     with pytest.raises(Refusal, match=r"account_limit: The account 1110"):
         cards.release(plan)
     assert cards.one("SELECT count(*) FROM payments.signature WHERE act = 'released'") == 0
@@ -234,10 +236,12 @@ def test_duplicates_and_refused_consent_stop_a_line_visibly(cards: Agency) -> No
         "Hasan Omar": "doubtful_destination", "Nour Idris": "no_destination",
     }  # fmt: skip
     cards.cancel(plan)
+    left, right = sorted((first, second))
     cards.raw(
-        "INSERT INTO registry.duplicate_decision VALUES (%s, %s, 'same', %s, 'met them', %s, now())",
-        [*sorted((first, second)), first, cards.id_of("amal")],
-    )
+        "INSERT INTO registry.duplicate_decision VALUES (%(left)s, %(right)s, 'same', %(kept)s,"
+        " 'met them', %(amal)s, now())",
+        left=left, right=right, kept=first, amal=cards.id_of("amal"),
+    )  # fmt: skip
     again = cards.prepare(key="again")
     assert stops(cards, again) == {
         "Yusuf Saleh": "withdrawn", "Maryam Aziz": "no_consent",
@@ -288,7 +292,6 @@ def test_a_document_after_the_reconciliation_keeps_the_cycle_open(
     with pytest.raises(Refusal, match="reconciliation_outdated"):
         cards.close()
     cards.reconcile()
-    cards.prepare  # noqa: B018 - nothing is left to pay; the next line closes
     cards.close()
 
 
