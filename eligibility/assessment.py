@@ -253,7 +253,9 @@ def _excluding(
     if not columns.keys() <= set(pq.read_schema(excluded).names):
         raise SNAPSHOT_EXCLUDED_UNREADABLE.refusal()
     listed = view(connection, "excluded", excluded, columns)
-    once = listed.group_by("household_id").aggregate(why__excluded=listed.reason.min())
+    once = listed.group_by("household_id").aggregate(
+        why__excluded=ibis.coalesce(listed.reason.min(), ibis.literal("unstated"))
+    )
     joined = decided.left_join(once, "household_id").drop("household_id_right")
     out = joined.why__excluded.notnull()
     return joined.mutate(

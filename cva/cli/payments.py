@@ -207,6 +207,7 @@ def terms_of(
         destination=programme.destination,
         currency=programme.currency,
         approvers_needed=programme.approvals.approvers,
+        thresholds=programme.thresholds,
         execute_on=on.date() if on else session.today,
     )
 

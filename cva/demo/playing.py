@@ -115,6 +115,7 @@ def terms_of(stage: Stage, programme: Programme) -> Terms:
         destination=programme.destination,
         currency=programme.currency,
         approvers_needed=programme.approvals.approvers,
+        thresholds=programme.thresholds,
         execute_on=stage.clock.today() + ahead,
     )
 

@@ -105,13 +105,22 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the programme says about paying: who pays, to which destination, who must approve."""
+    """What the programme says about paying: who pays, to which destination, who must approve.
+
+    `thresholds` are (total in minor units, approvers): a plan above the total needs that many.
+    """
 
     provider: str
     destination: str  # the kind of identifier that money goes to
     currency: str
     approvers_needed: int
     execute_on: date
+    thresholds: tuple[tuple[int, int], ...] = ()
+
+    def approvers_for(self, total_minor: int) -> int:
+        """Return how many people must approve a plan of this total."""
+        more = (count for above_minor, count in self.thresholds if total_minor > above_minor)
+        return max(self.approvers_needed, *more, 0)
 
 
 PLAN_COLUMNS = sql.SQL(
@@ -201,6 +210,11 @@ _LINES = sql.SQL("""
       WHERE %(keep_stopped)s OR s.reason IS NULL) numbered
     ORDER BY line_no
 """)
+
+_PAYABLE = """
+    SELECT coalesce(sum(amount_minor), 0)::bigint FROM payments.line
+    WHERE plan_id = %(plan)s AND stopped IS NULL
+"""
 
 _PLAN = sql.SQL("""
     INSERT INTO payments.plan (plan_id, cycle_id, run_id, parent_plan_id, provider, currency,
@@ -300,8 +314,7 @@ def _lock(conn: Connection, draft: _Draft, source: sql.SQL, key: str) -> Plan:
         "plan": plan_id, "cycle": draft.cycle_id, "run": draft.run_id,
         "parent": draft.parent_plan_id, "provider": draft.terms.provider,
         "currency": draft.terms.currency, "destination": draft.terms.destination,
-        "execute_on": draft.terms.execute_on, "approvers": draft.terms.approvers_needed,
-        "person": draft.person_id, "at": draft.at, "keep_stopped": draft.parent_plan_id is None,
+        "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at, "keep_stopped": draft.parent_plan_id is None,
     }  # fmt: skip
     conn.execute(source, values)
     conn.execute("ANALYZE candidate")
@@ -309,6 +322,8 @@ def _lock(conn: Connection, draft: _Draft, source: sql.SQL, key: str) -> Plan:
     conn.execute("ANALYZE stop")
     if conn.execute(_LINES, values).rowcount == 0:
         raise NOTHING_TO_PAY.refusal(cycle=draft.cycle_id)
+    payable = conn.execute(_PAYABLE, values).fetchone()
+    values["approvers"] = draft.terms.approvers_for(int(payable[0]) if payable else 0)
     conn.execute(_PLAN, values)
     conn.execute(_STOPPED, values)
     conn.execute("DROP TABLE candidate, stop")

@@ -133,16 +133,12 @@ class Programme(BaseModel):
         """Return the day at which ages are computed in a cycle that starts on `starts_on`."""
         return self.reference_date if isinstance(self.reference_date, date) else starts_on
 
-    def approvers_for(self, total_minor: int) -> int:
-        """Return how many approvers a plan of this total (minor units) needs."""
-        return max(
-            self.approvals.approvers,
-            *(
-                threshold.approvers
-                for threshold in self.approvals.thresholds
-                if total_minor > parse_amount(str(threshold.above), self.currency)
-            ),
-            0,
+    @property
+    def thresholds(self) -> tuple[tuple[int, int], ...]:
+        """Totals in minor units, with how many approvers a plan above each of them needs."""
+        return tuple(
+            (parse_amount(str(threshold.above), self.currency), threshold.approvers)
+            for threshold in self.approvals.thresholds
         )
 
     def document(self) -> dict[str, object]:

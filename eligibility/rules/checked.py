@@ -192,7 +192,7 @@ class _Check:
     ) -> dict[str, Kind]:
         kinds = dict(standard)
         for name, kind in declared.items():
-            if name in RESERVED or standard.get(name, kind) != kind or name == "household_id":
+            if name in RESERVED | {"household_id", "age"} or standard.get(name, kind) != kind:
                 self.report(PACK_NAME_TAKEN, ("inputs", side, name), name=name)
             else:
                 kinds[name] = Kind(kind)

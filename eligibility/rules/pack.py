@@ -46,7 +46,7 @@ CRITERIA_MAX = 31
 FACTS_MAX = 100
 RATIO_PLACES = 3
 
-Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 Words = Annotated[str, Field(min_length=1, max_length=400)]
 InputType = Literal["int", "money", "text", "bool", "date"]

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import psutil
 
@@ -25,7 +25,7 @@ SAMPLES_PER_LOOK = 5  # new server processes are looked for every 100 ms
 PRELOADED = ["tests.benchmarks.path", "tests.benchmarks.limits", "tests.benchmarks.far_side"]
 
 Opener = Callable[[], AbstractContextManager[object]]
-Work = Callable[..., object]
+Work = Callable[..., Any]
 T = TypeVar("T")
 
 
@@ -89,7 +89,7 @@ class Watch:
     client_peak: int = 0
     _ended: Event = field(default_factory=Event)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self.server.look()
         self._sample()
         self._thread = Thread(target=self._run, daemon=True)
@@ -125,11 +125,11 @@ class Measuring:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
 
-    def run(self, opener: Opener, work: Work, *arguments: object) -> object:
+    def run(self, opener: Opener, work: Work, *arguments: object) -> Any:
         """Do `work(what opener opens, *arguments)` in a process of its own, unmeasured."""
         return self.measure(opener, work, *arguments)[1]
 
-    def measure(self, opener: Opener, work: Work, *arguments: object) -> tuple[Figures, object]:
+    def measure(self, opener: Opener, work: Work, *arguments: object) -> tuple[Figures, Any]:
         """Do the work as `run` does; return what it took and what it returned."""
         self._before_each()
         with self._started(opener, work, arguments) as (pipe, process):
@@ -177,7 +177,7 @@ def _worker(pipe: Pipe, opener: Opener, work: Work, arguments: tuple[object, ...
         pipe.send(("failed", traceback.format_exc()))
 
 
-def _answer(pipe: Pipe) -> tuple[float, float, object]:
+def _answer(pipe: Pipe) -> tuple[float, float, Any]:
     match pipe.recv():
         case ("ready",):
             return 0.0, 0.0, None

@@ -194,23 +194,21 @@ def test_excluded_households_keep_their_row_and_give_up_their_place(
     tmp_path: Path, pack: RulePack
 ) -> None:
     excluded = tmp_path / "excluded.parquet"
-    rows = [
-        {"household_id": "hh_a", "reason": "merged"},
-        {"household_id": "hh_a", "reason": "left"},
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), excluded)
+    listed = {"household_id": ["hh_a", "hh_a", "hh_c"], "reason": ["merged", "left", None]}
+    pq.write_table(pa.table(listed), excluded)
     decisions, totals = run(
         tmp_path,
         pack,
-        [household("hh_a", rcsi=50), household("hh_b")],
-        {"hh_a": [ADULT], "hh_b": [ADULT]},
+        [household("hh_a", rcsi=50), household("hh_b"), household("hh_c")],
+        {"hh_a": [ADULT], "hh_b": [ADULT], "hh_c": [ADULT]},
         excluded=excluded,
     )
     assert {name: (row["reason"], row["rank"]) for name, row in decisions.items()} == {
         "hh_a": ("excluded:left", None),
         "hh_b": ("selected", 1),
+        "hh_c": ("excluded:unstated", None),
     }
-    assert (totals.ineligible, totals.excluded) == (1, 1)
+    assert (totals.ineligible, totals.excluded) == (2, 2)
 
 
 def refusal_of(folder: Path, pack: RulePack, *snapshot: object, **more: object) -> Refusal:

@@ -210,3 +210,16 @@ def test_more_criteria_than_bits_are_refused(tmp_path: Path) -> None:
     many = "".join(criterion(f"c{at}", "has_iban") for at in range(32))
     found = findings_of(tmp_path, text_of("gates:\n" + many))
     assert placed(found) == [("field_wrong", 13, "gates, column 3")]
+
+
+@pytest.mark.parametrize("name", ["household_id", "age"])
+def test_an_input_takes_no_name_that_the_program_gives(tmp_path: Path, name: str) -> None:
+    head = HEAD.replace("rcsi: int", f"rcsi: int, {name}: int")
+    assert [found.problem.code for found in findings_of(tmp_path, text_of(head=head))] == [
+        "pack_name_taken"
+    ]
+
+
+def test_a_name_has_single_underscores(tmp_path: Path) -> None:
+    text = text_of(head=HEAD + "  two__words: 1 + 1\n")
+    assert [found.problem.code for found in findings_of(tmp_path, text)] == ["field_wrong"]

@@ -42,6 +42,7 @@ from cva.registry.importing import Origin, find_import, take
 from cva.staff.keys import new_sealed_key
 from cva.vault import Vault
 from ledgers import balances, verification
+from ledgers.entries import EntryHead, Leg, record
 from ledgers.problems import Place
 from tests.adapters.bank_orders import AGENCY_IBAN
 from tests.databases import Database
@@ -218,6 +219,36 @@ class Agency:
                         house.people, "roster", "served",
                     ))  # fmt: skip
         return run_id
+
+    def cycle_beside(self, name: str) -> Plan:
+        """A plan for the same households in a cycle of another programme on the same grant."""
+        with transaction(self.engine) as conn:
+            cycle_id = self._open_cycle(conn, name, FIRST_DAY, LAST_DAY, code="winter")
+            houses = conn.execute(
+                "SELECT household_id, amount_minor FROM payments.line ORDER BY line_no"
+            ).fetchall()
+        self.assess([House(self.names[one], minor) for one, minor in houses], cycle_id)
+        return self.prepare(cycle_id=cycle_id, key=name)
+
+    def leave(self, chart_code: str, minor: int) -> None:
+        """Let others take all but `minor` of the budget (9010) or of the float (1110)."""
+        layer, other = {"9010": ("M", "9030"), "1110": ("A", "1030")}[chart_code]
+        with transaction(self.engine) as conn:
+            codes = {
+                row.code[:4]: (row.code, row.available_minor)
+                for row in balances.trial_balance(conn)
+            }
+            taken = codes[chart_code][1] - minor
+            legs = [
+                Leg(codes[other][0], taken, layer, grant_code=GRANT),
+                Leg(codes[chart_code][0], -taken, layer, grant_code=GRANT),
+            ]
+            at = self.clock.now()
+            head = EntryHead(
+                new_id("je", at), f"taken:{chart_code}", "taken_elsewhere", FIRST_DAY, "others",
+                "another programme",
+            )  # fmt: skip
+            record(conn, head, legs)
 
     # --- the verbs ---
 
@@ -420,22 +451,24 @@ class Agency:
             BUDGET_MINOR, fee_minor_per_load,
         )  # fmt: skip
 
-    def _open_cycle(self, conn: psycopg.Connection, name: str, first: date, last: date) -> str:
+    def _open_cycle(
+        self, conn: psycopg.Connection, name: str, first: date, last: date, code: str = "spring"
+    ) -> str:
         voucher = self.kind == "card_processor"
         document = {
-            "code": "spring", "currency": "TRY", "grant": {"code": GRANT},
+            "code": code, "currency": "TRY", "grant": {"code": GRANT},
             "modality": "voucher" if voucher else "cash",
             "provider": {"code": self.provider.code, "kind": self.kind},
         }  # fmt: skip
         amal, at = self.id_of("amal"), self.clock.now()
         programme_id, cycle_id = new_id("pgm", at), new_id("cyc", at)
         number = conn.execute(
-            "INSERT INTO programme.code (code) VALUES ('spring') RETURNING number"
+            "INSERT INTO programme.code (code) VALUES (%s) RETURNING number", (code,)
         ).fetchone()
         conn.execute(
             "INSERT INTO programme.programme (programme_id, code, version, document, hash,"
-            " person_id, at) VALUES (%s, 'spring', 1, %s, %s, %s, %s)",
-            (programme_id, json.dumps(document), bytes(32), amal, at),
+            " person_id, at) VALUES (%s, %s, 1, %s, %s, %s, %s)",
+            (programme_id, code, json.dumps(document), bytes(32), amal, at),
         )
         conn.execute(
             "INSERT INTO programme.cycle (cycle_id, programme_id, programme_number, name, period,"
