@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import openpyxl
@@ -15,7 +16,9 @@ from cva.database.cluster import Cluster, Role
 from cva.database.connect import reading
 from cva.demo import running, telling
 from cva.demo.playing import Act
+from cva.reports.reach import Totals, reach
 from ledgers import balances, verification
+from ledgers.problems import Refusal
 from tests.databases import Database, create_database, drop_database
 
 SHIPPED = Path(running.__file__).parent.parent / "programmes"
@@ -178,7 +181,7 @@ def personal_values(play: Play) -> set[str]:
                     values.add(f"{record['given_name']} {record['family_name']}")
                     values.add(record["given_name"] + '","' + record["family_name"])
         book.close()
-    return {value for value in values if len(value) > 5}  # noqa: PLR2004 - shorter occur by chance
+    return {value for value in values if len(value) > 5}  # shorter ones occur by chance
 
 
 def test_nothing_personal_is_left_behind(first: Play, cluster: Cluster) -> None:
@@ -214,3 +217,39 @@ def test_report_opens_offline_and_holds_its_figures(first: Play) -> None:
     assert outside == set()
     assert "450" in page
     assert "Şanlıurfa" in page
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("three years of work", encoding="utf-8")
+    with pytest.raises(Refusal, match="demo_folder_not_ours"):
+        running.run(tmp_path, seed=1, say=print)
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "three years of work"
+
+
+def test_reach_counts_what_arrived_and_each_person_once(first: Play) -> None:
+    with reading(first.database.engine()) as conn:
+        found = reach(conn, date(2026, 1, 1), date(2026, 12, 31))
+        lines = conn.execute(
+            "SELECT c.programme_id, l.household_id, l.people FROM payments.line_state l"
+            " JOIN programme.cycle c USING (cycle_id) WHERE loaded_minor > returned_minor"
+        ).fetchall()
+    by_programme = {(programme, household): people for programme, household, people in lines}
+    once = {household: people for (_, household), people in by_programme.items()}
+
+    counted = {
+        code: (
+            sum(row.households for row in found.rows if row.programme == code),
+            sum(row.people for row in found.rows if row.programme == code),
+        )
+        for code in first.told
+    }
+    assert counted == {
+        "market-card": (90, 450), "debit-card": (40, 190), "bank-transfer": (20, 110),
+    }  # fmt: skip
+    assert found.totals == Totals(
+        len(by_programme), sum(by_programme.values()), len(once), sum(once.values())
+    )
+    assert found.totals.unique_people < found.totals.people
+    assert sum(row.outstanding_minor for row in found.rows) == 0
+    loaded = sum(row.loaded_minor - row.returned_minor for row in found.rows)
+    assert loaded == sum(row.entitled_minor for row in found.rows)
