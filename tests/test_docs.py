@@ -16,7 +16,8 @@ from tests.documents import ROOT, blocks_of, clone, played
 DOCS = ROOT / "cva" / "docs"
 # In this order they are one story, from the first start to an auditor's question.
 PAGES = [
-    HOW_TO / f"{name}.md" for name in ["administrator", "programme", "mapping", "finance", "auditor"]
+    HOW_TO / name
+    for name in ("administrator.md", "programme.md", "mapping.md", "finance.md", "auditor.md")
 ]
 NOTES = sorted((DOCS / "decisions").glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]

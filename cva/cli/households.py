@@ -1,4 +1,4 @@
-"""`cva household`: registrations in, and what was found in them."""
+"""`cva household`: registrations in, what was found in them, and one of them to look at."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from adapters.mapping import load_mapping
 from cva.cli.output import Shape, say, show
 from cva.cli.session import open_session
 from cva.registry.importing import import_file
+from cva.registry.looking import Registration, look
 
 app = typer.Typer(help="Households: import registrations, list findings.", no_args_is_help=True)
 
@@ -43,11 +44,39 @@ def findings(
     session = open_session()
     with session.reading() as conn:
         rows = conn.execute(
-            "SELECT sheet, row_no, field, code, weight, shown FROM registry.finding"
+            "SELECT sheet, row_no, field, code, weight, shown, household_id FROM registry.finding"
             " WHERE import_id = %s AND (%s = '' OR code = %s) ORDER BY finding_no",
             (import_id, code, code),
         ).fetchall()
-    show(["sheet", "row", "field", "finding", "weight", "value"], rows, shape)
+    show(["sheet", "row", "field", "finding", "weight", "value", "household"], rows, shape)
+
+
+@app.command("show")
+def show_households(
+    households: list[str] = typer.Argument(help="One household, or several to compare."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
+    """Show registrations side by side, names and numbers too; it is recorded that you looked."""
+    session = open_session()
+    with session.transaction() as conn:
+        columns = [
+            _told(look(conn, session.vault, household, person_id=session.person_id,
+                       at=session.clock.now()))
+            for household in households
+        ]  # fmt: skip
+    fields = dict.fromkeys(name for column in columns for name in column)
+    rows = [(name, *(column.get(name, "") for column in columns)) for name in fields]
+    show(["field", *households], rows, shape)
+
+
+def _told(registration: Registration) -> dict[str, str]:
+    """Return everything of a registration by field; members as `member 1 given_name`."""
+    told = {**registration.facts, **registration.personal.fields}
+    together = zip(registration.members, registration.personal.members, strict=True)
+    for number, (clear, personal) in enumerate(together, start=1):
+        whole = {**personal, **clear}
+        told |= {f"member {number} {name}": v for name, v in whole.items() if name != "member_no"}
+    return {name: str(value) for name, value in told.items() if value not in (None, "")}
 
 
 @app.command()

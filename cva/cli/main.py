@@ -14,6 +14,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from cva import disk
 from cva.cli.output import warn
 from cva.settings import settings_of
 from ledgers.problems import EXIT_CODES, Refusal
@@ -72,9 +73,13 @@ def main() -> NoReturn:
     except Refusal as refusal:
         _explain(refusal)
         sys.exit(EXIT_CODES[refusal.problem.answer])
-    except Exception:  # noqa: BLE001 - the last resort: nothing may show data on the screen
-        _keep_traceback()
-        sys.exit(BUG)
+    except Exception as error:  # noqa: BLE001 - the last resort: nothing may show data on the screen
+        full = disk.refusal_of(error)
+        if full is None:
+            _keep_traceback()
+            sys.exit(BUG)
+        _explain(full)
+        sys.exit(EXIT_CODES[full.problem.answer])
 
 
 def _nothing() -> None:

@@ -107,3 +107,7 @@ def test_programme_person_may_not_approve(typed: Typed) -> None:
         "--reason", "agreement", "--key", "k", ends=3,
     )  # fmt: skip
     assert "role_missing" in said
+
+
+def test_unknown_line_is_not_found(typed: Typed) -> None:
+    assert "line_not_found" in typed("payments", "line", "NO-LINE", ends=4)
