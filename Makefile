@@ -29,7 +29,7 @@ check: $(VENV)/.ready  ## format, lint, types, import contracts
 	$(RUN)/lint-imports
 
 bench: $(VENV)/.ready  ## time and memory of each step beside a limit of the same run
-	$(RUN)/python -m tests.benchmarks
+	$(RUN)/python -m tests.benchmarks --record
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml

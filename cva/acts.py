@@ -31,6 +31,11 @@ KEY_USED_DIFFERENTLY = Problem(
     "The key {key} was used before for another request.",
     "Use a new key for a new request; repeat a request with exactly the same content.",
 )
+CLOCK_SET_BACK = Problem(
+    "clock_set_back",
+    "The clock says {now} UTC, and something was done at {newest} UTC already.",
+    "Set the clock of this machine right (or unset CVA_NOW) and repeat the command.",
+)
 APPEND_ONLY = Problem(
     "append_only",
     "Rows of {table} are permanent: {operation} is refused.",
@@ -71,6 +76,7 @@ def record(
 
     `verb` says what was done to `object_id`; `answer` is what the same request gets again. Neither
     it nor `body` (of which only a hash is kept) needs personal data, and `answer` must hold none.
+    The database refuses an act before the newest one with `clock_set_back`.
     """
     conn.execute(
         "INSERT INTO ops.act (key, verb, object_id, body_hash, answer, person_id, at)"

@@ -2,19 +2,24 @@
 
 The facts of every live household are written as a snapshot, hashed, judged in one pass by the
 programme's rules at the cycle's reference date, and the decisions are stored as rows with the
-hashes of snapshot and rules: the same snapshot and rules give the same decisions again.
+hashes of snapshot and rules: the same snapshot and rules give the same decisions again, and where
+the cycle's latest run is made from them, the answer is that run. A cycle is assessed by one person
+at a time; whoever comes while another is at it is told so.
 """
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 from psycopg import Connection
+from psycopg.rows import class_row
 from sqlalchemy import Engine
 
-from cva import staff
+from cva import acts, staff
 from cva.clock import Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
@@ -22,6 +27,13 @@ from cva.programmes.model import Programme
 from cva.programmes.publishing import Cycle, load_cycle, programme_of
 from cva.registry.snapshot import Snapshot, write_snapshot
 from eligibility.assessment import assess
+from ledgers.problems import Problem
+
+IN_PROGRESS = Problem(
+    "assessment_in_progress",
+    "Somebody is assessing the cycle {cycle} right now.",
+    "Wait until it has ended, then look at the decisions.",
+)
 
 _COLUMNS = (
     "household_id", "status", "pass_bits", "unknown_bits", "score", "tie_key", "rank", "selected",
@@ -36,6 +48,12 @@ _STORE = """
       d.tie_key, d.rank, d.selected, d.waitlist_position, d.amount_minor, d.currency, d.people,
       d.people_from, d.reason
     FROM decided d JOIN registry.live v USING (household_id) ORDER BY d.household_id
+"""
+
+_SAME = """
+    SELECT run_id, registered, eligible, review, selected
+    FROM (SELECT * FROM assessment.run WHERE cycle_id = %s ORDER BY at DESC, run_id DESC LIMIT 1) l
+    WHERE (snapshot_sha256, pack_hash, reference_date) = (%s, %s, %s)
 """
 
 
@@ -53,18 +71,59 @@ class Run:
 def assess_cycle(engine: Engine, cycle_id: str, *, person_id: str, clock: Clock, work: Path) -> Run:
     """Assess every live household for the cycle and store the decisions as one run.
 
-    `work` is a closed folder for the snapshot while it is judged. Raises `cycle_not_found`,
-    `cycle_closed`, `role_missing`.
+    `work` is a closed folder for the snapshot while it is judged; what a killed run left there is
+    removed. Returns the cycle's latest run where nothing has changed since. Raises
+    `cycle_not_found`, `cycle_closed`, `role_missing`, `assessment_in_progress`.
     """
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=work) as folder, transaction(engine) as conn:
+    with (
+        _alone(engine, cycle_id, person_id) as cycle,
+        _emptied(work / cycle.cycle_id) as folder,
+        transaction(engine) as conn,
+    ):
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        staff.require(conn, person_id, "programme")
-        cycle = load_cycle(conn, cycle_id)
         programme = programme_of(conn, cycle.programme_id)
         declared = programme.rules.inputs
-        snapshot = write_snapshot(conn, Path(folder), declared.household, declared.member)
-        return _judge(conn, cycle, programme, snapshot, Path(folder), person_id, clock)
+        snapshot = write_snapshot(conn, folder, declared.household, declared.member)
+        same = _latest_if_same(conn, cycle, programme, snapshot)
+        if same is not None:
+            return same
+        return _judge(conn, cycle, programme, snapshot, folder, person_id, clock)
+
+
+@contextmanager
+def _alone(engine: Engine, cycle_id: str, person_id: str) -> Iterator[Cycle]:
+    # On a connection of its own: the snapshot must be taken after the lock, and see what the run
+    # before it has stored.
+    with transaction(engine) as conn:
+        staff.require(conn, person_id, "programme")
+        cycle = load_cycle(conn, cycle_id)
+        row = conn.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 6))", (cycle_id,)
+        ).fetchone()
+        if row is None or not row[0]:
+            raise IN_PROGRESS.refusal(cycle=cycle_id)
+        yield cycle
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _latest_if_same(
+    conn: Connection, cycle: Cycle, programme: Programme, snapshot: Snapshot
+) -> Run | None:
+    facts = (
+        cycle.cycle_id, bytes.fromhex(snapshot.sha256), bytes.fromhex(programme.rules.pack_hash),
+        programme.reference_date_of(cycle.starts_on),
+    )  # fmt: skip
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(_SAME, facts).fetchone()
 
 
 def _judge(
@@ -87,14 +146,20 @@ def _judge(
         totals.selected,
     )  # fmt: skip
     conn.execute(
-        "INSERT INTO assessment.run (run_id, cycle_id, snapshot_sha256, decisions_sha256, pack_hash,"
-        " reference_date, seed, registered, eligible, review, selected, person_id, at)"
+        "INSERT INTO assessment.run (run_id, cycle_id, snapshot_sha256, decisions_sha256,"
+        " pack_hash, reference_date, seed, registered, eligible, review, selected, person_id, at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (run.run_id, cycle.cycle_id, bytes.fromhex(snapshot.sha256), bytes.fromhex(totals.decisions_sha256),
-         bytes.fromhex(programme.rules.pack_hash), reference_date, cycle.cycle_id, run.registered,
-         run.eligible, run.review, run.selected, person_id, clock.now()),
+        (run.run_id, cycle.cycle_id, bytes.fromhex(snapshot.sha256),
+         bytes.fromhex(totals.decisions_sha256), bytes.fromhex(programme.rules.pack_hash),
+         reference_date, cycle.cycle_id, run.registered, run.eligible, run.review, run.selected,
+         person_id, clock.now()),
     )  # fmt: skip
     _store(conn, run.run_id, decisions)
+    acts.record(
+        conn, key=f"assess:{run.run_id}", verb="assess", object_id=run.run_id,
+        body={"cycle": cycle.cycle_id, "snapshot": snapshot.sha256}, person_id=person_id,
+        at=clock.now(), answer={"run": run.run_id, "selected": run.selected},
+    )  # fmt: skip
     return run
 
 
@@ -114,4 +179,3 @@ def _store(conn: Connection, run_id: str, decisions: Path) -> None:
                 copy.write_row(row)
     conn.execute("ANALYZE decided")
     conn.execute(_STORE, (run_id,))
-

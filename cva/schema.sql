@@ -39,6 +39,26 @@ CREATE TABLE ops.act (
   person_id  text NOT NULL,
   at         timestamptz NOT NULL
 );
+CREATE INDEX act_at ON ops.act (at);
+
+-- A clock that was set back would put what is done now before what was done. Between the clocks of
+-- two machines lie at most five minutes; an act bears the moment at which its transaction began.
+CREATE FUNCTION ops.check_clock() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE newest timestamptz; running interval;
+BEGIN
+  SELECT max(at) INTO newest FROM ops.act;
+  running := greatest(clock_timestamp() - transaction_timestamp(), interval '0');
+  IF NEW.at < newest - interval '5 minutes' - running THEN
+    PERFORM books.refuse('clock_set_back', jsonb_build_object(
+      'now', to_char(NEW.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+      'newest', to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')),
+      'Set the clock right.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_clock BEFORE INSERT ON ops.act
+  FOR EACH ROW EXECUTE FUNCTION ops.check_clock();
 
 -- The master key this database was made with: an HMAC under it, which tells nothing about it.
 CREATE TABLE ops.vault_fingerprint (
@@ -233,17 +253,16 @@ CREATE VIEW registry.live AS
 -- Pairs of live households that hold the same valid strong identifier of one type and that nobody
 -- has decided about.
 CREATE VIEW registry.open_pair AS
-  WITH strong AS MATERIALIZED (
-    SELECT DISTINCT i.token, i.kind, l.household_id
+  WITH shared AS (
+    SELECT array_agg(DISTINCT l.household_id) AS households
     FROM registry.identifier i JOIN registry.live l USING (version_id)
-    WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')),
-  shared AS (
-    SELECT token, kind FROM strong GROUP BY token, kind HAVING count(*) > 1)
-  SELECT DISTINCT a.household_id AS left_id, b.household_id AS right_id
-  FROM shared s JOIN strong a USING (token, kind) JOIN strong b USING (token, kind)
-  WHERE a.household_id < b.household_id
+    WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')
+    GROUP BY i.token, i.kind HAVING count(*) > 1)
+  SELECT DISTINCT a AS left_id, b AS right_id
+  FROM shared s, unnest(s.households) a, unnest(s.households) b
+  WHERE a < b
     AND NOT EXISTS (SELECT FROM registry.duplicate_decision d
-                    WHERE d.left_id = a.household_id AND d.right_id = b.household_id);
+                    WHERE d.left_id = a AND d.right_id = b);
 
 -- After an import the planner must know what was loaded: without it, questions about pairs and
 -- shared identifiers take hours. The application may not analyse tables itself.
@@ -713,13 +732,14 @@ BEGIN
     PERFORM books.refuse('file_may_have_been_taken', jsonb_build_object('plan', NEW.plan_id),
       'Ask the provider about the earlier file; record its answer first.');
   END IF;
-  SELECT count(*) AS lines, coalesce(sum(l.amount_minor), 0) AS sum_minor, count(o.line_no) AS ended
-    INTO holds FROM payments.line l
-    LEFT JOIN payments.outcome o ON (o.plan_id, o.line_no, o.step) = (l.plan_id, l.line_no, 1)
-    WHERE l.plan_id = NEW.plan_id AND l.line_no BETWEEN NEW.first_line AND NEW.last_line
-      AND l.stopped IS NULL;
-  IF holds.ended > 0 OR (holds.lines, holds.sum_minor)
-     <> (NEW.control_count::bigint, NEW.control_sum_minor::numeric) THEN
+  SELECT count(*) AS lines, coalesce(sum(amount_minor), 0) AS sum_minor
+    INTO holds FROM payments.line
+    WHERE plan_id = NEW.plan_id AND line_no BETWEEN NEW.first_line AND NEW.last_line
+      AND stopped IS NULL;
+  IF (holds.lines, holds.sum_minor) <> (NEW.control_count::bigint, NEW.control_sum_minor::numeric)
+     OR EXISTS (SELECT FROM payments.outcome
+                WHERE plan_id = NEW.plan_id AND line_no BETWEEN NEW.first_line AND NEW.last_line
+                  AND kind <> 'stopped') THEN
     PERFORM books.refuse('file_differs_from_lines', jsonb_build_object('plan', NEW.plan_id),
       'Send the plan again; its files are made from its lines.');
   END IF;
@@ -855,8 +875,13 @@ CREATE VIEW payments.line_state AS
          coalesce(o2.amount_minor, 0) AS returned_minor,
          o1.delivered_on
   FROM payments.line l
-  LEFT JOIN payments.outcome o1 ON (o1.plan_id, o1.line_no, o1.step) = (l.plan_id, l.line_no, 1)
-  LEFT JOIN payments.outcome o2 ON (o2.plan_id, o2.line_no, o2.step) = (l.plan_id, l.line_no, 2)
+  -- LIMIT keeps these two a look-up by key for each line: joined as sets they are compared line by
+  -- line with each other as long as the statistics do not know the plan, which is always the newest.
+  LEFT JOIN LATERAL (SELECT o.kind, o.amount_minor, o.delivered_on FROM payments.outcome o
+    WHERE (o.plan_id, o.line_no, o.step) = (l.plan_id, l.line_no, 1) LIMIT 1) o1 ON true
+  LEFT JOIN LATERAL (SELECT o.kind, o.amount_minor FROM payments.outcome o
+    WHERE (o.plan_id, o.line_no, o.step) = (l.plan_id, l.line_no, 2) LIMIT 1) o2
+    ON o1.kind = 'loaded'
   LEFT JOIN payments.cancellation c ON c.plan_id = l.plan_id
   LEFT JOIN payments.signature r ON r.plan_id = l.plan_id AND r.act = 'released';
 

@@ -9,6 +9,7 @@
 * `CVA_USER`: the login of who is speaking
 * `CVA_PASSPHRASE_FILE`: a file with that person's passphrase
 * `CVA_PASSPHRASE`: the passphrase itself, for demonstrations and tests
+* `CVA_NEW_PASSPHRASE`: the passphrase of a person who is being added (read by the command line)
 * `CVA_NOW`: the moment it is, ISO 8601 with offset, for demonstrations and tests
 
 Source: XDG Base Directory Specification 0.8 (relative paths in it are ignored).

@@ -11,6 +11,7 @@
   for each kind: equality can be asked in SQL, and without the master key nothing can be guessed.
 * Provider documents are compressed and sealed in chunks of 1 MiB, each chunk bound to its place,
   so that none can be cut off, swapped or repeated unseen.
+* Backups of the database are sealed under a key of their own, see `cva.backup`.
 
 A database is bound to its master key by a *fingerprint* (an HMAC of a constant); another key is
 refused before anything is written that nobody could read again.
@@ -194,6 +195,10 @@ class Vault:
             for chunk, mark in _chunks(sealed, size)
         )
         return zlib.decompress(squeezed)
+
+    def backup_cipher(self) -> AESGCM:
+        """Return the cipher of backup files, under a key that serves nothing else."""
+        return AESGCM(self._subkey("backups"))
 
     def recovery_sheet(self) -> str:
         """Return the master key as a person can print it, keep it in a safe and type it again."""

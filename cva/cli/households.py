@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from adapters.mapping import load_mapping
-from cva.cli.output import Shape, say, show
+from cva.cli.output import Part, Shape, say, show, show_parts
 from cva.cli.session import open_session
 from cva.registry.importing import import_file
 from cva.registry.looking import Registration, look
@@ -25,13 +25,16 @@ def import_households(
         session.engine, session.vault, session.clock, session.person_id, file,
         load_mapping(mapping) if mapping else None,
     )  # fmt: skip
-    show(
-        ["import", "records", "added", "revised", "unchanged", "refused", "named", "declared"],
-        [(summary.import_id, summary.records, summary.added, summary.revised, summary.unchanged,
-          summary.refused, summary.members, summary.declared_people)],
-        shape,
-    )  # fmt: skip
-    show(["finding", "rows"], sorted(summary.findings.items()), shape, "Findings")
+    parts = [
+        Part(
+            "import",
+            ["import", "records", "added", "revised", "unchanged", "refused", "named", "declared"],
+            [(summary.import_id, summary.records, summary.added, summary.revised,
+              summary.unchanged, summary.refused, summary.members, summary.declared_people)],
+        ),
+        Part("findings", ["finding", "rows"], sorted(summary.findings.items())),
+    ]  # fmt: skip
+    show_parts(parts, shape)
 
 
 @app.command()

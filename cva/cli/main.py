@@ -65,7 +65,11 @@ def main() -> NoReturn:
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
     except TyperException as error:
-        warn(f"{error.format_message()}\n  What to do: add --help to see what can be typed.")
+        message = error.format_message()
+        is_help = "Usage:" in message
+        warn(
+            message if is_help else f"{message}\n  What to do: add --help to see what can be typed."
+        )
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         warn("Interrupted. Nothing half-done was kept; the same command goes on.")

@@ -63,6 +63,28 @@ def show(
         _show_table(columns, list(rows), title)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One table of an answer that has several, with its name."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+def show_parts(parts: Sequence[Part], shape: Shape) -> None:
+    """Print several tables: one JSON object by name, otherwise one after the other."""
+    if shape is Shape.JSON:
+        content = {
+            part.name: [dict(zip(part.columns, map(_plain, row), strict=True)) for row in part.rows]
+            for part in parts
+        }
+        sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        return
+    for part in parts:
+        show(part.columns, part.rows, shape, part.name)
+
+
 def say(text: str) -> None:
     """Print one sentence for people on stdout."""
     Console(highlight=False, soft_wrap=True).print(text, markup=False)

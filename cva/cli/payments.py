@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from cva.cli import instructions
 from cva.cli.cycles import DATE
-from cva.cli.output import Cell, Money, Shape, say, show, warn
+from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import Session, open_session
 from cva.payments import approving, observing, planning, releasing, sending, settling
 from cva.payments.planning import Plan, Terms
@@ -17,6 +17,7 @@ from cva.programmes.publishing import load_cycle, programme_of
 app = typer.Typer(help="Payment plans: prepare, approve, release, send, settle.",
                   no_args_is_help=True)  # fmt: skip
 instructions.add_to(app)
+PLAN_COLUMNS = ("plan", "follows", "provider", "lines", "stopped", "total", "people", "digest")
 REASON = typer.Option("looked at lines, stops and control totals", help="Why you sign.")
 
 
@@ -92,20 +93,17 @@ def show_plan(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -
             (plan,),
         ).fetchall()
     currency = found.currency
-    show_plans([found], shape)
-    show(
-        ["state", "stopped", "lines", "amount", "people"],
-        [(state, why, count, Money(minor, currency), people)
-         for state, why, count, minor, people in states],
-        shape, "Lines",
-    )  # fmt: skip
-    show(["act", "by", "reason", "at"], signed, shape, "Signatures")
-    show(
-        ["file", "message", "lines", "amount", "sha256", "answer"],
-        [(file, message, count, Money(minor, currency), (sha or "")[:16], answer)
-         for file, message, count, minor, sha, answer in files],
-        shape, "Files",
-    )  # fmt: skip
+    parts = [
+        Part("plan", PLAN_COLUMNS, plan_rows([found])),
+        Part("lines", ["state", "stopped", "lines", "amount", "people"],
+             [(state, why, count, Money(minor, currency), people)
+              for state, why, count, minor, people in states]),
+        Part("signatures", ["act", "by", "reason", "at"], signed),
+        Part("files", ["file", "message", "lines", "amount", "sha256", "answer"],
+             [(file, message, count, Money(minor, currency), (sha or "")[:16], answer)
+              for file, message, count, minor, sha, answer in files]),
+    ]  # fmt: skip
+    show_parts(parts, shape)
 
 
 @app.command()
@@ -220,13 +218,16 @@ def destination_of(conn: Connection, plan: Plan) -> str:
 
 def show_plans(plans: Sequence[Plan], shape: Shape) -> None:
     """Print plans with their control totals."""
-    rows: list[tuple[Cell, ...]] = [
+    show(PLAN_COLUMNS, plan_rows(plans), shape)
+
+
+def plan_rows(plans: Sequence[Plan]) -> list[tuple[Cell, ...]]:
+    """Return plans as rows under `PLAN_COLUMNS`."""
+    return [
         (p.plan_id, p.parent_plan_id or "", p.provider, p.lines, p.stopped_lines,
          Money(p.total_minor, p.currency), p.people, p.digest.hex()[:16])
         for p in plans
     ]  # fmt: skip
-    columns = ["plan", "follows", "provider", "lines", "stopped", "total", "people", "digest"]
-    show(columns, rows, shape)
 
 
 def _show_control_totals(session: Session, plan_id: str) -> None:

@@ -8,6 +8,7 @@ from cva import errors_page, providers, staff, vault
 from cva.cli.output import Shape, say, show, warn
 from cva.clock import clock_of
 from cva.database import migrations
+from cva.database.cluster import Cluster
 from cva.database.connect import Role, engine_of, transaction
 from cva.settings import settings_of
 
@@ -20,6 +21,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("restore-key")(restore_key)
     app.command()(demo)
     app.command()(doctor)
+    app.command()(upgrade)
+    app.command()(stop)
     app.command("help")(help_on)
 
 
@@ -44,6 +47,22 @@ def init(
     if made_now:
         warn(f"\nPrint this recovery sheet and keep it in a safe; then clear the screen.\n"
              f"\n{key.recovery_sheet()}\n")  # fmt: skip
+
+
+def upgrade() -> None:
+    """Bring an existing database to the revision that this program needs."""
+    migrations.upgrade(engine_of(settings_of(), Role.OWNER))
+    say(f"The database is at revision {migrations.newest()}.")
+
+
+def stop() -> None:
+    """Stop the embedded database; the next command starts it again."""
+    settings = settings_of()
+    if settings.database_url is not None:
+        say("DATABASE_URL names a server; nothing of ours runs.")
+        return
+    Cluster(settings.home).stop()
+    say("The embedded database is stopped.")
 
 
 def restore_key(

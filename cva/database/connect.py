@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import DiskFull, InsufficientPrivilege
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cva.database.cluster import Cluster, Role
+from cva.disk import DISK_FULL
 from cva.settings import Settings
 from ledgers.problems import Answer, Problem, Refusal
 from ledgers.refusals import refusal_of
@@ -115,8 +116,8 @@ def engine_at(url: URL) -> Engine:
 def transaction(engine: Engine) -> Iterator[psycopg.Connection]:
     """Give a connection in a transaction: committed at the end, rolled back on any exception.
 
-    Raises the designed refusal of what the database refused (also at commit), `database_gone` and
-    `database_not_permitted`; any other database error without its text.
+    Raises the designed refusal of what the database refused (also at commit), `database_gone`,
+    `database_not_permitted` and `disk_full`; any other database error without its text.
     """
     with understood(), engine.begin() as connection:
         yield driver_of(connection.connection.driver_connection)
@@ -160,6 +161,8 @@ def _meaning(error: BaseException) -> Exception:
         return refusal
     if isinstance(error, InsufficientPrivilege):
         return NOT_PERMITTED.refusal()
+    if isinstance(error, DiskFull):
+        return DISK_FULL.refusal(place="the database")
     if isinstance(error, psycopg.Error):
         state = error.sqlstate or ""
         unconnected = isinstance(error, psycopg.OperationalError) and not state

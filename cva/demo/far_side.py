@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -32,7 +33,7 @@ class FarSide:
     processors: dict[str, CardProcessor] = field(init=False, default_factory=dict)
     _closing: ExitStack = field(init=False, default_factory=ExitStack)
 
-    def __enter__(self) -> "FarSide":
+    def __enter__(self) -> Self:
         self.bank = self._closing.enter_context(SimulatedBank(self.opens_at))
         return self
 
@@ -90,5 +91,6 @@ class FarSide:
         )
         return {
             "kind": "card_processor", "code": code, "debtor_name": "Demo Agency",
-            "programme": programme.code.upper(), "currency": programme.currency, "outgoing": str(inbox), "incoming": str(outbox),
+            "programme": programme.code.upper(), "currency": programme.currency,
+            "outgoing": str(inbox), "incoming": str(outbox),
         }  # fmt: skip

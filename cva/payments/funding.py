@@ -16,7 +16,7 @@ from datetime import date, datetime
 
 from psycopg import Connection
 
-from cva import staff
+from cva import acts, staff
 from cva.identifiers import new_id
 from ledgers.chart import open_account
 from ledgers.entries import EntryHead, Leg, Recorded, record
@@ -96,7 +96,14 @@ def fund(conn: Connection, funding: Funding, *, person_id: str, at: datetime, ke
         entry_ref=new_id("je", at), key=key, event=funding.event, effective_on=funding.on,
         recorded_by=person_id, reason=funding.reason,
     )  # fmt: skip
-    return record(conn, head, legs)
+    recorded = record(conn, head, legs)
+    if not recorded.already:
+        acts.record(
+            conn, key=f"fund:{key}", verb="fund", object_id=recorded.entry_ref,
+            body={"event": funding.event, "amount_minor": funding.amount_minor},
+            person_id=person_id, at=at, answer={"entry": recorded.entry_ref},
+        )  # fmt: skip
+    return recorded
 
 
 def book_fees(
@@ -124,6 +131,11 @@ def book_fees(
             conn, head,
             [_leg(conn, fee, chart[0], amount_minor, "A"),
              _leg(conn, fee, chart[1], -amount_minor, "A")],
+        )  # fmt: skip
+    if rows:
+        acts.record(
+            conn, key=f"fees:{new_id('act', at)}", verb="book_fees", object_id=provider_code,
+            body={"grant": grant_code}, person_id=person_id, at=at, answer={"fees": len(rows)},
         )  # fmt: skip
     return len(rows)
 

@@ -128,51 +128,55 @@ PLAN_COLUMNS = sql.SQL(
     " stopped_lines, total_minor, people, digest, approvers_needed, prepared_by"
 )
 
-# Candidates: household, version now, kind, attempt, amount, people. The two sources below fill it.
+# Who is wanted in the plan: the two sources. What the planner cannot guess (how much a new run or a
+# new cycle holds) stands in tables of its own, analysed, before it is joined; what is looked up for
+# each row is looked up by key (LATERAL). Otherwise a plan's second cycle compares all with all.
 _SELECTED = sql.SQL("""
-    CREATE TEMPORARY TABLE candidate ON COMMIT DROP AS
-    WITH latest AS (
-        SELECT l.household_id, max(l.attempt) AS attempt,
-               bool_and(c.plan_id IS NOT NULL) AS cancelled
-        FROM payments.line l LEFT JOIN payments.cancellation c USING (plan_id)
-        WHERE l.cycle_id = %(cycle)s AND l.kind = 'regular' GROUP BY l.household_id)
-    SELECT d.household_id, coalesce(v.version_id, d.version_id) AS version_id,
-           v.version_id IS NULL AS withdrawn, 'regular' AS kind,
+    CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS
+    SELECT d.household_id, d.version_id, 'regular' AS kind,
            coalesce(latest.attempt, 0) + 1 AS attempt, d.amount_minor, d.people, d.people_from,
            d.rank
     FROM assessment.decision d
-    LEFT JOIN registry.live v USING (household_id)
-    LEFT JOIN latest USING (household_id)
+    CROSS JOIN LATERAL (
+        SELECT max(l.attempt) AS attempt, bool_and(c.plan_id IS NOT NULL) AS cancelled
+        FROM payments.line l LEFT JOIN payments.cancellation c USING (plan_id)
+        WHERE (l.cycle_id, l.household_id, l.kind) = (%(cycle)s, d.household_id, 'regular')) latest
     WHERE d.run_id = %(run)s AND d.selected AND latest.cancelled IS NOT FALSE
 """)
 
 _FAILED = sql.SQL("""
-    CREATE TEMPORARY TABLE candidate ON COMMIT DROP AS
+    CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS
     WITH latest AS (
-        SELECT DISTINCT ON (household_id, kind) * FROM payments.line_state
-        WHERE cycle_id = %(cycle)s ORDER BY household_id, kind, attempt DESC),
-    shortfall AS (
-        SELECT household_id, amount_minor FROM payments.line
-        WHERE cycle_id = %(cycle)s AND kind = 'shortfall' AND attempt = 1),
-    failed AS (
-        -- What came back is open again, and what was never loaded unless a line of its own took it.
-        SELECT l.household_id, l.kind, l.attempt + 1 AS attempt,
-               l.amount_minor - l.loaded_minor + l.returned_minor
-                 - CASE WHEN l.kind = 'regular' AND l.loaded_minor BETWEEN 1 AND l.amount_minor - 1
-                        THEN coalesce(s.amount_minor, 0) ELSE 0 END AS amount_minor,
-               l.people, l.people_from, l.line_no
-        FROM latest l LEFT JOIN shortfall s USING (household_id)
-        WHERE l.state IN ('stopped', 'voided', 'returned', 'cancelled')
+        SELECT l.*, s.amount_minor AS shortfall_minor
+        FROM (SELECT DISTINCT ON (household_id, kind) * FROM payments.line_state
+              WHERE cycle_id = %(cycle)s ORDER BY household_id, kind, attempt DESC) l
+        LEFT JOIN LATERAL (
+            SELECT amount_minor FROM payments.line n
+            WHERE (n.cycle_id, n.household_id, n.kind, n.attempt)
+                = (l.cycle_id, l.household_id, 'shortfall', 1) LIMIT 1) s ON true)
+    -- What came back is open again, and what was never loaded unless a line of its own took it.
+    SELECT * FROM (
+        SELECT household_id, NULL::bigint AS version_id, kind, attempt + 1 AS attempt,
+               amount_minor - loaded_minor + returned_minor
+                 - CASE WHEN kind = 'regular' AND loaded_minor BETWEEN 1 AND amount_minor - 1
+                        THEN coalesce(shortfall_minor, 0) ELSE 0 END AS amount_minor,
+               people, people_from, line_no AS rank
+        FROM latest WHERE state IN ('stopped', 'voided', 'returned', 'cancelled')
         UNION ALL
-        SELECT l.household_id, 'shortfall', 1, l.amount_minor - l.loaded_minor, l.people,
-               l.people_from, l.line_no
-        FROM latest l LEFT JOIN shortfall s USING (household_id)
-        WHERE l.kind = 'regular' AND l.state = 'loaded' AND l.loaded_minor < l.amount_minor
-          AND s.household_id IS NULL)
-    SELECT f.household_id, v.version_id, false AS withdrawn, f.kind, f.attempt, f.amount_minor,
-           f.people, f.people_from, f.line_no AS rank
-    FROM failed f JOIN registry.live v USING (household_id)
-    WHERE f.amount_minor > 0
+        SELECT household_id, NULL, 'shortfall', 1, amount_minor - loaded_minor, people, people_from,
+               line_no
+        FROM latest WHERE kind = 'regular' AND state = 'loaded' AND loaded_minor < amount_minor
+          AND shortfall_minor IS NULL) failed
+    WHERE amount_minor > 0
+""")
+
+# A confirmed duplicate has no live version: it is stopped in a plan, and not wanted in a follow-up.
+_CANDIDATES = sql.SQL("""
+    CREATE TEMPORARY TABLE candidate ON COMMIT DROP AS
+    SELECT household_id, coalesce(v.version_id, w.version_id) AS version_id,
+           v.version_id IS NULL AS withdrawn, kind, attempt, amount_minor, people, people_from, rank
+    FROM wanted w LEFT JOIN registry.live v USING (household_id)
+    WHERE coalesce(v.version_id, w.version_id) IS NOT NULL
 """)
 
 _STOPS = sql.SQL("""
@@ -314,19 +318,22 @@ def _lock(conn: Connection, draft: _Draft, source: sql.SQL, key: str) -> Plan:
         "plan": plan_id, "cycle": draft.cycle_id, "run": draft.run_id,
         "parent": draft.parent_plan_id, "provider": draft.terms.provider,
         "currency": draft.terms.currency, "destination": draft.terms.destination,
-        "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at, "keep_stopped": draft.parent_plan_id is None,
+        "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at,
+        "keep_stopped": draft.parent_plan_id is None,
     }  # fmt: skip
     conn.execute(source, values)
+    conn.execute("ANALYZE wanted")
+    conn.execute(_CANDIDATES)
     conn.execute("ANALYZE candidate")
     conn.execute(_STOPS, values)
     conn.execute("ANALYZE stop")
     if conn.execute(_LINES, values).rowcount == 0:
         raise NOTHING_TO_PAY.refusal(cycle=draft.cycle_id)
     payable = conn.execute(_PAYABLE, values).fetchone()
-    values["approvers"] = draft.terms.approvers_for(int(payable[0]) if payable else 0)
+    values |= {"approvers": draft.terms.approvers_for(int(payable[0]) if payable else 0)}
     conn.execute(_PLAN, values)
     conn.execute(_STOPPED, values)
-    conn.execute("DROP TABLE candidate, stop")
+    conn.execute("DROP TABLE wanted, candidate, stop")
     acts.record(
         conn, key=key, verb="prepare", object_id=plan_id, body=body,
         person_id=draft.person_id, at=draft.at, answer={"plan": plan_id},

@@ -6,12 +6,12 @@ with the result, together with how far the books and the documents had come.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 from psycopg import Connection, sql
 
-from cva import staff
+from cva import acts, staff
 from cva.identifiers import new_id
 from ledgers import reconciliation
 from ledgers.problems import Answer, Problem
@@ -92,6 +92,19 @@ _COVERED = sql.SQL("""
 """)
 
 
+# How far books and documents had come, and what the latest reconciliation was made of.
+_KNOWN = """
+    SELECT (SELECT coalesce(max(transfer_id), 0) FROM books.transfer),
+           (SELECT count(*) FROM payments.document WHERE provider IN
+             (SELECT provider FROM payments.plan WHERE cycle_id = %s))
+"""
+_LATEST = """
+    SELECT r.reconciliation_id, a.body_hash FROM payments.reconciliation r
+    JOIN ops.act a ON a.key = 'reconcile:' || r.reconciliation_id
+    WHERE r.cycle_id = %s ORDER BY r.at DESC, r.reconciliation_id DESC LIMIT 1
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """A stored comparison; sums in minor units."""
@@ -107,8 +120,14 @@ class Reconciliation:
 
 
 def reconcile(conn: Connection, cycle_id: str, *, person_id: str, at: datetime) -> Reconciliation:
-    """Compare everything known of the cycle and store the result with its differences."""
+    """Compare everything known of the cycle and store the result with its differences.
+
+    Where nothing has changed since the latest reconciliation, the answer is that one. Raises
+    `role_missing`.
+    """
     staff.require(conn, person_id, "finance")
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", (cycle_id,))
+    known: tuple[int, int] = conn.execute(_KNOWN, (cycle_id,)).fetchone() or (0, 0)
     comparison: Comparison = reconciliation.compare(
         conn, expected=_EXPECTED, reported=_REPORTED, booked=_BOOKED, covered=_COVERED,
         params={"cycle": cycle_id},
@@ -119,24 +138,34 @@ def reconcile(conn: Connection, cycle_id: str, *, person_id: str, at: datetime) 
         comparison.reported_minor, comparison.booked_minor, pending, comparison.unexplained_minor,
         comparison.differences,
     )  # fmt: skip
-    _store(conn, cycle_id, result, person_id, at)
+    _, *sums, differences = astuple(result)
+    body = {"cycle": cycle_id, "known": known, "sums": sums, "differences": differences}
+    latest = conn.execute(_LATEST, (cycle_id,)).fetchone()
+    if latest is not None and bytes(latest[1]) == acts.body_hash(body):
+        return replace(result, reconciliation_id=latest[0])
+    _store(conn, cycle_id, result, known, (person_id, at))
+    acts.record(
+        conn, key=f"reconcile:{result.reconciliation_id}", verb="reconcile", object_id=cycle_id,
+        body=body, person_id=person_id, at=at, answer={"reconciliation": result.reconciliation_id},
+    )  # fmt: skip
     return result
 
 
 def _store(
-    conn: Connection, cycle_id: str, result: Reconciliation, person_id: str, at: datetime
+    conn: Connection,
+    cycle_id: str,
+    result: Reconciliation,
+    known: tuple[int, int],
+    by: tuple[str, datetime],
 ) -> None:
     conn.execute(
         "INSERT INTO payments.reconciliation (reconciliation_id, cycle_id, planned_minor,"
         " ledger_minor, reported_minor, booked_minor, pending_lines, unexplained_minor,"
         " last_transfer_id, documents, person_id, at)"
-        " SELECT %s, %s, %s, %s, %s, %s, %s, %s,"
-        " (SELECT coalesce(max(transfer_id), 0) FROM books.transfer),"
-        " (SELECT count(*) FROM payments.document WHERE provider IN"
-        "   (SELECT provider FROM payments.plan WHERE cycle_id = %s)), %s, %s",
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (result.reconciliation_id, cycle_id, result.planned_minor, result.ledger_minor,
          result.reported_minor, result.booked_minor, result.pending_lines,
-         result.unexplained_minor, cycle_id, person_id, at),
+         result.unexplained_minor, *known, *by),
     )  # fmt: skip
     columns = "reconciliation_id, difference_no, name, instruction_ref, line_id, amount_minor"
     with (
@@ -159,11 +188,10 @@ def close_cycle(
     `cycle_has_open_lines`, `role_missing`, `passphrase_wrong`. A second close of the same cycle
     changes nothing.
     """
-    closed = conn.execute(
-        "SELECT reconciliation_id FROM programme.cycle_close WHERE cycle_id = %s", (cycle_id,)
-    ).fetchone()
-    if closed is not None:
-        return str(closed[0])
+    key, body = f"close:{cycle_id}", {"cycle": cycle_id}
+    earlier = acts.already(conn, key, body)
+    if earlier is not None:
+        return str(earlier["reconciliation"])
     row = conn.execute(
         "SELECT reconciliation_id FROM payments.reconciliation WHERE cycle_id = %s"
         " ORDER BY at DESC, reconciliation_id DESC LIMIT 1",
@@ -175,9 +203,11 @@ def close_cycle(
     signature = staff.sign(conn, person_id, passphrase, message)
     conn.execute(
         "INSERT INTO programme.cycle_close (cycle_id, reconciliation_id, person_id, signature, at)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        " VALUES (%s, %s, %s, %s, %s)",
         (cycle_id, row[0], person_id, signature, at),
     )
-    standing = "SELECT reconciliation_id FROM programme.cycle_close WHERE cycle_id = %s"
-    row = conn.execute(standing, (cycle_id,)).fetchone() or row
+    acts.record(
+        conn, key=key, verb="close", object_id=cycle_id, body=body, person_id=person_id, at=at,
+        answer={"reconciliation": row[0]},
+    )  # fmt: skip
     return str(row[0])

@@ -23,6 +23,8 @@ from cva.payments.sending import require_not_sending
 from ledgers import transfers
 from ledgers.entries import EntryHead, record
 
+# Lines and outcomes are looked up by key (LIMIT, OFFSET 0): the statistics never know the newest plan,
+# and joined as sets its lines would be compared all with all.
 _DECIDE = """
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
     WITH said AS (
@@ -30,12 +32,14 @@ _DECIDE = """
                o.outcome IN ('executed', 'delivered') AS paid,
                max(o.evidence) OVER (PARTITION BY o.line_no) AS best
         FROM payments.said o
-        JOIN payments.line l USING (plan_id, line_no)
-        WHERE o.plan_id = %(plan)s AND l.stopped IS NULL
+        CROSS JOIN LATERAL (
+            SELECT n.amount_minor, n.instruction_ref FROM payments.line n
+            WHERE (n.plan_id, n.line_no) = (o.plan_id, o.line_no) AND n.stopped IS NULL LIMIT 1) l
+        WHERE o.plan_id = %(plan)s
           AND o.outcome IN ('executed', 'delivered', 'rejected', 'cancelled', 'expired')
           AND o.currency IN ('', %(currency)s)
           AND NOT EXISTS (SELECT FROM payments.outcome e
-                          WHERE (e.plan_id, e.line_no) = (o.plan_id, o.line_no)))
+                          WHERE (e.plan_id, e.line_no) = (o.plan_id, o.line_no) OFFSET 0))
     SELECT line_no, instruction_ref, bool_and(paid) AS paid,
            CASE WHEN bool_and(paid)
                 THEN least(min(coalesce(amount_minor, planned_minor)), min(planned_minor))
@@ -61,11 +65,16 @@ _RETURNS = """
            least(coalesce(o.amount_minor, e.amount_minor), e.amount_minor) AS amount_minor,
            coalesce(l.province, '') AS location
     FROM payments.observation o
-    JOIN payments.line l USING (plan_id, line_no)
-    JOIN payments.outcome e ON (e.plan_id, e.line_no) = (o.plan_id, o.line_no) AND e.kind = 'loaded'
+    CROSS JOIN LATERAL (
+        SELECT n.instruction_ref, n.province FROM payments.line n
+        WHERE (n.plan_id, n.line_no) = (o.plan_id, o.line_no) LIMIT 1) l
+    CROSS JOIN LATERAL (
+        SELECT n.amount_minor FROM payments.outcome n
+        WHERE (n.plan_id, n.line_no, n.step, n.kind) = (o.plan_id, o.line_no, 1, 'loaded')
+        LIMIT 1) e
     WHERE o.plan_id = %(plan)s AND o.outcome = 'returned' AND o.currency IN ('', %(currency)s)
       AND NOT EXISTS (SELECT FROM payments.outcome r
-                      WHERE (r.plan_id, r.line_no) = (o.plan_id, o.line_no) AND r.kind = 'returned')
+                      WHERE (r.plan_id, r.line_no, r.step) = (o.plan_id, o.line_no, 2) OFFSET 0)
     ORDER BY o.line_no, o.evidence DESC, o.observation_id
 """
 

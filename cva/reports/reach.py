@@ -60,8 +60,8 @@ _ROWS = (
     SELECT programme, province, quarter, population_group, sector, currency,
            count(DISTINCT household_id) FILTER (WHERE delivered)::integer AS households,
            coalesce(sum(people) FILTER (WHERE delivered AND once), 0)::integer AS people,
-           coalesce(sum(people) FILTER (WHERE delivered AND once AND people_from = 'declared'), 0)::integer
-             AS people_declared,
+           coalesce(sum(people) FILTER (WHERE delivered AND once AND people_from = 'declared'),
+             0)::integer AS people_declared,
            coalesce(sum(entitled_minor), 0)::bigint AS entitled_minor,
            coalesce(sum(loaded_minor), 0)::bigint AS loaded_minor,
            coalesce(sum(returned_minor), 0)::bigint AS returned_minor,

@@ -8,7 +8,8 @@ sign for anybody who did not just type their passphrase.
 Sealed form: 16 bytes salt, 12 bytes nonce, 48 bytes sealed key; the person's id is authenticated.
 
 Sources: RFC 8032 (Ed25519); OWASP Password Storage Cheat Sheet (Argon2id, at least 46 MiB
-with one lane and one pass; here 64 MiB and three passes); NIST SP 800-63B-4 section 3.1.1 (length is what counts in a passphrase).
+with one lane and one pass; here 64 MiB and three passes); NIST SP 800-63B-4 section 3.1.1 (length
+is what counts in a passphrase).
 """
 
 import os

@@ -12,6 +12,7 @@ from datetime import datetime
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from cva import acts
 from cva.identifiers import new_id
 from cva.staff import keys, roles
 from cva.staff.keys import PERSON_UNKNOWN
@@ -110,4 +111,8 @@ def _add(
     )
     if added.rowcount == 0:
         raise (ADMINISTRATOR_EXISTS.refusal() if by is None else LOGIN_TAKEN.refusal(login=login))
+    acts.record(
+        conn, key=f"person:{person_id}", verb="add_person", object_id=person_id, body={},
+        person_id=by or person_id, at=at, answer={},
+    )  # fmt: skip
     return Person(person_id, login, name, public_key)

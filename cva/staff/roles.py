@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from psycopg import Connection
 
+from cva import acts
+from cva.identifiers import new_id
 from cva.staff import keys
 from ledgers.problems import Answer, Problem
 
@@ -110,3 +112,7 @@ def _change(
         raise AUDITOR_WRITES_NOTHING.refusal()
     if (role in held) != granted:
         record_event(conn, role, person_id, by=by, granted=granted, at=at)
+        acts.record(
+            conn, key=f"role:{new_id('act', at)}", verb="grant_role" if granted else "revoke_role",
+            object_id=person_id, body={"role": role.value}, person_id=by, at=at, answer={},
+        )  # fmt: skip

@@ -236,7 +236,7 @@ def _judge_tr_id(kind: Kind, text: str) -> Identifier:
         return Identifier(Kind.TR_LEGACY_ID, text, Verdict.VALID, ID_LEGACY)
     if kind is Kind.TR_LEGACY_ID:
         kind = Kind.TR_FOREIGNER_ID
-    if not tckimlik.is_valid(text):
+    if text[0] == "0" or tckimlik.calc_check_digits(text) != text[9:]:
         return _doubtful(kind, text, ID_CHECKSUM)
     real = Kind.TR_FOREIGNER_ID if text.startswith("99") else Kind.TR_NATIONAL_ID
     return Identifier(real, text, Verdict.VALID, None if real is kind else ID_KIND_CORRECTED)

@@ -134,8 +134,11 @@ class Making:
         fault = FAULTS[draft.fault[place]] if draft.fault[place] >= 0 else None
         people = len(members)
         voucher, debit = bool(draft.voucher_card[place]), bool(draft.debit_card[place])
-        fields["voucher_card_ref"] = self.voucher_cards.next(_on("voucher", fault)) if voucher else ""
-        fields["debit_card_ref"] = self.debit_cards.next(_on("debit", fault)) if debit else ""
+        for rail, cards, has in (
+            ("voucher", self.voucher_cards, voucher),
+            ("debit", self.debit_cards, debit),
+        ):
+            fields[f"{rail}_card_ref"] = cards.next(_on(rail, fault)) if has else ""
         if fields["iban"] and not fields["account_holder"]:
             head = members[0]
             fields["account_holder"] = f"{head['given_name']} {head['family_name']}"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.process import BaseProcess
 from threading import Event, Thread
 from typing import Any, Self, TypeVar
 
@@ -148,7 +149,7 @@ class Measuring:
     @contextmanager
     def _started(
         self, opener: Opener, work: Work, arguments: tuple[object, ...]
-    ) -> Iterator[tuple[Pipe, multiprocessing.Process]]:
+    ) -> Iterator[tuple[Pipe, BaseProcess]]:
         pipe, theirs = self._context.Pipe()
         process = self._context.Process(target=_worker, args=(theirs, opener, work, arguments))
         process.start()

@@ -216,7 +216,8 @@ def _assess(bench: Bench, programme: Programme, cycle: Cycle) -> None:
     snapshot = bench.work(path.freeze, programme, bench.folder)
     query = f"SELECT * FROM assessment.decision WHERE run_id = '{run.run_id}'"
     laid = bench.lay("assess", {"assessment.decision": query})
-    places = programme.rules.selection.quota.households
+    quota = programme.rules.selection.quota
+    places = quota.households if quota else {}
     limit, selected = bench.bare(
         limits.judge, (snapshot.households, snapshot.members), places,
         bench.folder / "judged.parquet", laid,
@@ -228,6 +229,7 @@ def _assess(bench: Bench, programme: Programme, cycle: Cycle) -> None:
 
 
 def _prepare(bench: Bench, programme: Programme, cycle: Cycle) -> Plan:
+    plan: Plan
     ours, plan = bench.measure(path.prepare, programme, cycle)
     query = f"SELECT * FROM payments.line WHERE plan_id = '{plan.plan_id}'"
     limit, rows = bench.bare(limits.copy_rows, bench.lay("prepare", {"payments.line": query}))

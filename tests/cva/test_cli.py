@@ -39,11 +39,10 @@ class Typed:
             "household", "import", str(path), "--mapping", str(MAPPINGS / mapping),
             "--format", "json",
         )  # fmt: skip
-        summary, end = json.JSONDecoder().raw_decode(said)
-        findings = json.loads(said[end:])
+        answer = json.loads(said)
         return {
-            **{k: v for k, v in summary[0].items() if isinstance(v, int)},
-            **{f["finding"]: f["rows"] for f in findings},
+            **{k: v for k, v in answer["import"][0].items() if isinstance(v, int)},
+            **{f["finding"]: f["rows"] for f in answer["findings"]},
         }
 
 

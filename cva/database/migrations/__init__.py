@@ -27,7 +27,7 @@ from ledgers.problems import Problem
 OUT_OF_DATE = Problem(
     "database_out_of_date",
     "The database is at revision {found}, this program needs {expected}.",
-    "Run `cva init` to bring the database up to date, or install the matching release.",
+    "Run `cva upgrade` to bring the database up to date, or install the matching release.",
 )
 
 # One migration at a time on a database, whoever starts it: "cva" in ASCII.
@@ -53,6 +53,12 @@ def upgrade(engine: Engine) -> None:
 def newest() -> str:
     """Return the newest revision of this program."""
     return ScriptDirectory.from_config(_configuration()).get_current_head() or NOTHING
+
+
+def known() -> set[str]:
+    """Return every revision that this program knows."""
+    scripts = ScriptDirectory.from_config(_configuration())
+    return {script.revision for script in scripts.walk_revisions()}
 
 
 def require_newest(engine: Engine) -> None:

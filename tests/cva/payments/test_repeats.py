@@ -1,4 +1,4 @@
-"""Every verb again: the same request has the same answer, and two people at once have one effect."""
+"""Every verb again: the same request has the same answer, two people at once have one effect."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_the_same_request_has_the_same_answer(cards: Agency, processor: CardProc
         assert count() == after
     for verb, again in (
         (lambda: cards.send(plan), []),
-        (lambda: processor.run_once(), 0),
+        (processor.run_once, 0),
         (lambda: cards.collect().known_before, 1),
         (lambda: cards.settle(plan).loaded, 0),
     ):
