@@ -314,7 +314,7 @@ def _lock(conn: Connection, draft: _Draft, source: sql.SQL, key: str) -> Plan:
     if conn.execute(closed, (draft.cycle_id,)).fetchone() is not None:
         raise CYCLE_CLOSED.refusal(cycle=draft.cycle_id)
     plan_id = new_id("plan", draft.at)
-    values = {
+    values: dict[str, object] = {
         "plan": plan_id, "cycle": draft.cycle_id, "run": draft.run_id,
         "parent": draft.parent_plan_id, "provider": draft.terms.provider,
         "currency": draft.terms.currency, "destination": draft.terms.destination,

@@ -23,8 +23,8 @@ from cva.payments.sending import require_not_sending
 from ledgers import transfers
 from ledgers.entries import EntryHead, record
 
-# Lines and outcomes are looked up by key (LIMIT, OFFSET 0): the statistics never know the newest plan,
-# and joined as sets its lines would be compared all with all.
+# Lines and outcomes are looked up by key (LIMIT, OFFSET 0): the statistics never know the newest
+# plan, and joined as sets its lines would be compared all with all.
 _DECIDE = """
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
     WITH said AS (

@@ -136,6 +136,7 @@ class Agency:
     clock: Clock = field(default_factory=Clock)
     names: dict[str, str] = field(default_factory=dict)  # household id → name
     cycle_id: str = ""
+    thresholds: tuple[tuple[int, int], ...] = ()  # plans above a total need more approvers
     provider: Provider = field(init=False)
     engine: Engine = field(init=False)
 
@@ -257,7 +258,7 @@ class Agency:
         destination = self.provider.destination
         days = 1 if self.kind == "bank" else 0
         execute_on = self.clock.today() + timedelta(days=days)
-        return Terms(self.provider.code, destination, "TRY", 2, execute_on)
+        return Terms(self.provider.code, destination, "TRY", 2, execute_on, self.thresholds)
 
     def prepare(self, *, by: str = "amal", key: str = "prepare", cycle_id: str = "") -> Plan:
         with transaction(self.engine) as conn:

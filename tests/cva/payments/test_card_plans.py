@@ -185,6 +185,18 @@ def test_a_plan_too_large_for_the_budget_or_the_float_is_refused(cards: Agency) 
     cards.check_money()
 
 
+@pytest.mark.parametrize(("above_minor", "approvers"), [(4_499_999, 3), (4_500_000, 2)])
+def test_a_plan_above_a_threshold_needs_more_approvers(
+    cards: Agency, above_minor: int, approvers: int
+) -> None:
+    cards.thresholds = ((above_minor, 3),)
+    plan = cards.prepare()
+    assert plan.approvers_needed == approvers
+    assert [cards.approve(plan, login).reserved_minor for login in ("deniz", "omar")] == [
+        0, 4_500_000 if approvers == 2 else 0,
+    ]  # fmt: skip
+
+
 def test_a_cancelled_plan_frees_its_money_and_its_households(cards: Agency) -> None:
     plan = cards.approved(cards.prepare())
     assert cards.balance(f"9020.{GRANT}.TRY")[0] == 4_500_000
