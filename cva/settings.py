@@ -11,6 +11,7 @@
 * `CVA_PASSPHRASE`: the passphrase itself, for demonstrations and tests
 * `CVA_NEW_PASSPHRASE`: the passphrase of a person who is being added (read by the command line)
 * `CVA_NOW`: the moment it is, ISO 8601 with offset, for demonstrations and tests
+* `CVA_PROGRESS`: `always` shows progress also where standard error is no terminal
 
 Source: XDG Base Directory Specification 0.8 (relative paths in it are ignored).
 """
@@ -50,6 +51,7 @@ class Settings:
     passphrase_file: Path | None = None
     passphrase: str | None = field(default=None, repr=False)
     now: datetime | None = None
+    progress_always: bool = False
 
     def __post_init__(self) -> None:
         if self.key_file.resolve().is_relative_to(self.home.resolve()):
@@ -74,6 +76,7 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
         passphrase_file=_path(said, "CVA_PASSPHRASE_FILE"),
         passphrase=said.get("CVA_PASSPHRASE"),
         now=_moment(said.get("CVA_NOW")),
+        progress_always=said.get("CVA_PROGRESS") == "always",
     )
 
 

@@ -3,7 +3,7 @@
 * The *master key* (32 bytes) is in a file outside the database, mode 0600. Subkeys for each use
   are derived from it (HKDF-SHA256), so that no key ever serves two ends.
 * Every household has a *data key* of its own, random, wrapped by the master key. Destroying that
-  one row makes everything sealed about the household unreadable, in backups too.
+  one row makes everything sealed about the household unreadable, in every backup made afterwards.
 * The personal fields of a household version are one *sealed* text: AES-256-GCM with a random
   96-bit nonce. What it belongs to (table, column, household, revision) is authenticated with it,
   so a sealed text that is moved to another household does not open.

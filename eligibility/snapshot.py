@@ -80,6 +80,11 @@ def engine(spill: Path, memory_mb: int, threads: int) -> Iterator[duckdb.DuckDBP
     )
     try:
         yield connection
+    except RuntimeError as error:
+        # What DuckDB makes of Ctrl-C while it computes.
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from None
+        raise
     finally:
         connection.close()
 

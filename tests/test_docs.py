@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,11 +49,16 @@ def test_every_page_is_played_and_shown_by_help() -> None:
 
 def test_page_of_errors_is_the_list_of_problems() -> None:
     shown = (DOCS / "errors.md").read_text(encoding="utf-8")
+    # A process of its own: other tests define problems of theirs.
+    page = subprocess.run(
+        [sys.executable, "-c", "from cva.errors_page import page; print(page(), end='')"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
 
-    assert shown == errors_page.page()
-    assert re.findall(r"^## (\w+)$", shown, re.MULTILINE) == [
-        problem.code for problem in errors_page.all_problems()
-    ]
+    assert shown == page
+    codes = re.findall(r"^## (\w+)$", shown, re.MULTILINE)
+    assert codes == sorted(codes)
+    assert len(codes) > 300
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

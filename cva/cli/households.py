@@ -7,6 +7,7 @@ import typer
 from adapters.mapping import load_mapping
 from cva.cli.output import Part, Shape, say, show, show_parts
 from cva.cli.session import open_session
+from cva.progress import shown
 from cva.registry.importing import import_file
 from cva.registry.looking import Registration, look
 
@@ -21,10 +22,12 @@ def import_households(
 ) -> None:
     """Import a Kobo export (XLSX or JSON) or a flat CSV; good rows are kept, findings listed."""
     session = open_session()
-    summary = import_file(
-        session.engine, session.vault, session.clock, session.person_id, file,
-        load_mapping(mapping) if mapping else None,
-    )  # fmt: skip
+    form_mapping = load_mapping(mapping) if mapping else None
+    with shown("records", session.settings) as progress:
+        summary = import_file(
+            session.engine, session.vault, session.clock, session.person_id, file, form_mapping,
+            progress,
+        )  # fmt: skip
     parts = [
         Part(
             "import",

@@ -20,7 +20,8 @@ from cva.settings import settings_of
 from ledgers.problems import EXIT_CODES, Refusal
 
 BUG = 70
-INTERRUPTED = 130
+INTERRUPTED = 130  # Typer's answer to Ctrl-C inside a command
+INTERRUPTED_SAYS = "Interrupted. Nothing half-done was kept; the same command goes on."
 
 # Groups of commands and their modules, in the order of the help.
 GROUPS = {
@@ -61,6 +62,8 @@ def main() -> NoReturn:
     try:
         app = command_line(next(iter(sys.argv[1:]), ""))
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            warn(INTERRUPTED_SAYS)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
@@ -72,7 +75,7 @@ def main() -> NoReturn:
         )
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        warn("Interrupted. Nothing half-done was kept; the same command goes on.")
+        warn(INTERRUPTED_SAYS)
         sys.exit(INTERRUPTED)
     except Refusal as refusal:
         _explain(refusal)
@@ -82,12 +85,18 @@ def main() -> NoReturn:
         if full is None:
             _keep_traceback()
             sys.exit(BUG)
+        # A workbook that is half written complains with a traceback when it is cleared away.
+        sys.unraisablehook = _leave_unsaid
         _explain(full)
         sys.exit(EXIT_CODES[full.problem.answer])
 
 
 def _nothing() -> None:
     """Do nothing before a command."""
+
+
+def _leave_unsaid(_: object) -> None:
+    """Say nothing of an error that nobody can handle any more."""
 
 
 def _explain(refusal: Refusal) -> None:

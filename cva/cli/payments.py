@@ -13,6 +13,7 @@ from cva.cli.session import Session, open_session
 from cva.payments import approving, observing, planning, releasing, sending, settling
 from cva.payments.planning import Plan, Terms
 from cva.programmes.publishing import load_cycle, programme_of
+from cva.progress import shown
 
 app = typer.Typer(help="Payment plans: prepare, approve, release, send, settle.",
                   no_args_is_help=True)  # fmt: skip
@@ -142,10 +143,11 @@ def send(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> Non
         found = planning.load(conn, plan)
         destination = destination_of(conn, found)
     provider = session.provider(found.provider, destination)
-    sent = sending.send(
-        session.engine, session.vault, provider, plan, person_id=session.person_id,
-        clock=session.clock, spool=session.work,
-    )  # fmt: skip
+    with shown("lines", session.settings) as progress:
+        sent = sending.send(
+            session.engine, session.vault, provider, plan, person_id=session.person_id,
+            clock=session.clock, spool=session.work, progress=progress,
+        )  # fmt: skip
     show(
         ["message", "lines", "amount", "outcome", "detail"],
         [(s.message_id, s.control_count, Money(s.control_sum_minor, found.currency), s.outcome,

@@ -1,15 +1,17 @@
-"""`cva init`, `restore-key`, `demo`, `doctor`, `help`: the installation itself."""
+"""`cva init`, `restore-key`, `backup`, `restore`, `demo`, `doctor`, `help`: the installation."""
 
 from pathlib import Path
 
 import typer
 
+from cva import backup as backups
 from cva import errors_page, providers, staff, vault
 from cva.cli.output import Shape, say, show, warn
 from cva.clock import clock_of
 from cva.database import migrations
 from cva.database.cluster import Cluster
 from cva.database.connect import Role, engine_of, transaction
+from cva.progress import shown
 from cva.settings import settings_of
 
 HOW_TO = Path(errors_page.__file__).parent / "docs" / "how-to"
@@ -19,6 +21,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands that stand beside the groups."""
     app.command()(init)
     app.command("restore-key")(restore_key)
+    app.command()(backup)
+    app.command()(restore)
     app.command()(demo)
     app.command()(doctor)
     app.command()(upgrade)
@@ -72,6 +76,51 @@ def restore_key(
     settings = settings_of()
     vault.write_key_file(settings.key_file, vault.key_of_sheet(sheet.read_text(encoding="utf-8")))
     say(f"The master key is in {settings.key_file} again; check it with `cva doctor`.")
+
+
+def backup(
+    file: Path = typer.Argument(help="The file to write; it must not be there yet."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
+    """Copy the whole database into one sealed file; the master key is not in it."""
+    settings = settings_of()
+    key = vault.open_key_file(settings.key_file)
+    with shown("bytes", settings) as progress:
+        made = backups.make(settings, key, file, clock_of(settings).now(), progress)
+    _show_manifest(made, shape)
+
+
+def restore(
+    file: Path = typer.Argument(help="A file that `cva backup` wrote."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
+    """Restore a backup into an empty database, verified, or nothing of it."""
+    settings = settings_of()
+    key = vault.open_key_file(settings.key_file)
+    with shown("bytes", settings) as progress:
+        restored = backups.restore(settings, key, file, progress)
+    _show_manifest(restored, shape)
+
+
+def _show_manifest(manifest: backups.Manifest, shape: Shape) -> None:
+    content = manifest.content
+    show(
+        ["what", "value"],
+        [
+            ("made at", manifest.made_at.isoformat()),
+            ("program", manifest.program),
+            ("revision", content.revision),
+            ("PostgreSQL", manifest.postgresql),
+            ("tables", str(len(content.rows))),
+            ("rows", str(sum(content.rows.values()))),
+            ("trial balance", content.trial_balance),
+            ("dump bytes", str(manifest.dump_bytes)),
+            ("dump SHA-256", manifest.dump_sha256),
+        ],
+        shape,
+    )
+    for check, wrong in content.wrong.items():
+        warn(f"The books of this backup are not sound: {wrong} break the rule: {check}.")
 
 
 def demo(

@@ -8,6 +8,7 @@ import typer
 from cva.cli.cycles import DATE
 from cva.cli.output import Shape, show
 from cva.clock import clock_of
+from cva.progress import shown
 from cva.settings import settings_of
 from simulations.population import (
     ExportFormat,
@@ -40,8 +41,10 @@ def population(
 ) -> None:
     """Write a Kobo-shaped export of people who do not exist, and the truth about it."""
     source: PopulationShape | int = read_shape(population_shape) if population_shape else households
-    day = on.date() if on else clock_of(settings_of()).today()
-    truth = write_population(out, source, seed, day, file_format)
+    settings = settings_of()
+    day = on.date() if on else clock_of(settings).today()
+    with shown("households", settings) as progress:
+        truth = write_population(out, source, seed, day, file_format, progress)
     show(
         ["submissions", "members", "registered twice", "folder"],
         [(truth.submissions, truth.members, len(truth.pairs), str(out))],

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg.errors import DiskFull, InsufficientPrivilege
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cva.database.cluster import Cluster, Role
@@ -119,7 +119,7 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection]:
     Raises the designed refusal of what the database refused (also at commit), `database_gone`,
     `database_not_permitted` and `disk_full`; any other database error without its text.
     """
-    with understood(), engine.begin() as connection:
+    with understood(), engine.begin() as connection, _cut_by_ctrl_c(connection):
         yield driver_of(connection.connection.driver_connection)
 
 
@@ -133,7 +133,18 @@ def reading(engine: Engine) -> Iterator[psycopg.Connection]:
         connection = plain.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        yield driver_of(connection.connection.driver_connection)
+        with _cut_by_ctrl_c(connection):
+            yield driver_of(connection.connection.driver_connection)
+
+
+@contextmanager
+def _cut_by_ctrl_c(connection: Connection) -> Iterator[None]:
+    # In the middle of a COPY a connection takes no ROLLBACK; cut, the server rolls it back.
+    try:
+        yield
+    except KeyboardInterrupt:
+        connection.invalidate()
+        raise
 
 
 def driver_of(connection: object) -> psycopg.Connection:

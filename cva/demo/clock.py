@@ -1,5 +1,8 @@
-"""The demo's clock: it starts on a given day and moves on with every question, so that the same
-seed tells the same story on any day."""  # noqa: D205, D209 - one sentence
+"""The demo's clock.
+
+It starts on a given day and moves on with every question, so that the same seed tells the same
+story on any day.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

@@ -30,6 +30,7 @@ from cva.payments import planning
 from cva.payments.approving import PLAN_CANCELLED
 from cva.payments.planning import Plan
 from cva.payments.releasing import message_id
+from cva.progress import Progress, counted, parts
 from cva.providers import Provider
 from cva.vault import Vault
 from ledgers import money
@@ -139,12 +140,14 @@ def send(
     person_id: str,
     clock: Clock,
     spool: Path,
+    progress: Progress | None = None,
 ) -> list[Sent]:
     """Hand over every file of the plan that has no accepted answer; return what became of each.
 
     Safe to run again at any time. `spool` is a closed folder for the rendered files; what a killed
-    run left there is removed. Raises `plan_not_released`, `plan_cancelled`, `wrong_provider`,
-    `send_in_progress`, `rendering_differs`, `file_not_open`, `role_missing`.
+    run left there is removed. `progress` is told the lines written, over all files. Raises
+    `plan_not_released`, `plan_cancelled`, `wrong_provider`, `send_in_progress`,
+    `rendering_differs`, `file_not_open`, `role_missing`.
     """
     with _alone(engine, plan_id):
         with transaction(engine) as conn:
@@ -154,9 +157,9 @@ def send(
             _check(conn, plan, provider)
             _add_generations(conn, plan, clock.now())
             files = _open_files(conn, plan_id)
-        return [
-            _send_file(engine, vault, provider, plan, f, person_id, clock, spool) for f in files
-        ]
+        each = zip(files, parts(progress, [f.control_count for f in files]), strict=True)
+        by = (person_id, clock)
+        return [_send_file(engine, vault, provider, plan, f, by, spool, p) for f, p in each]
 
 
 def record_not_taken(
@@ -195,7 +198,13 @@ def _not_taken(conn: Connection, file_id: str, evidence: str, person_id: str, at
 
 
 def render(
-    conn: Connection, vault: Vault, provider: Provider, plan: Plan, file: OutboxFile, path: Path
+    conn: Connection,
+    vault: Vault,
+    provider: Provider,
+    plan: Plan,
+    file: OutboxFile,
+    path: Path,
+    progress: Progress | None = None,
 ) -> Control:
     """Write the file for the provider to `path`; the same file always has the same bytes."""
     order = Order(
@@ -211,8 +220,9 @@ def render(
         debtor_account=provider.debtor_account,
         debtor_agent=provider.debtor_agent,
     )
+    lines = counted(_instructions(conn, vault, provider, file), progress, file.control_count)
     with path.open("xb") as out:
-        return provider.format.render(order, _instructions(conn, vault, provider, file), out)
+        return provider.format.render(order, lines, out)
 
 
 def _instructions(
@@ -238,14 +248,15 @@ def _send_file(
     provider: Provider,
     plan: Plan,
     file: OutboxFile,
-    person_id: str,
-    clock: Clock,
+    by: tuple[str, Clock],
     spool: Path,
+    progress: Progress | None,
 ) -> Sent:
+    person_id, clock = by
     with _closed_folder(spool / file.message_id) as folder:
         path = folder / f"{file.message_id}{provider.suffix}"
         with transaction(engine) as conn:
-            control = render(conn, vault, provider, plan, file, path)
+            control = render(conn, vault, provider, plan, file, path, progress)
             _same_bytes(conn, file, control, clock.now())
             attempt = _begin(conn, file, provider, person_id, clock.now())
         receipt = provider.channel.hand_over(path.name, path, control.sha256)

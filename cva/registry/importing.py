@@ -33,6 +33,7 @@ from cva import acts, staff
 from cva.clock import ZONE, Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
+from cva.progress import Progress
 from cva.registry.rows import Rows
 from cva.registry.validation import Household, validate
 from cva.vault import Vault, check_bound
@@ -130,11 +131,13 @@ def import_file(
     person_id: str,
     path: Path,
     mapping: FormMapping | None = None,
+    progress: Progress | None = None,
 ) -> ImportSummary:
     """Import the registration file at `path`: the use case, in a transaction of its own.
 
     `mapping` is that of its form, by default of our own registration form; `person_id` needs the
-    role programme. Raises `role_missing`, `master_key_differs` and what `adapters` refuses.
+    role programme; `progress` is told the records read, not of how many. Raises `role_missing`,
+    `master_key_differs` and what `adapters` refuses.
     """
     mapping = mapping or registration_mapping()
     types = {answer.name: answer.type for answer in mapping.answers.values()}
@@ -146,7 +149,8 @@ def import_file(
         earlier = find_import(conn, origin)
         if earlier is not None:
             return earlier
-        return take(conn, vault, origin, open_export(path, mapping), (person_id, clock.now()))
+        items = open_export(path, mapping)
+        return take(conn, vault, origin, items, (person_id, clock.now()), progress)
 
 
 def find_import(conn: Connection, origin: Origin) -> ImportSummary | None:
@@ -173,16 +177,19 @@ def take(
     origin: Origin,
     items: Iterable[Record | Finding],
     by: tuple[str, datetime],
+    progress: Progress | None = None,
 ) -> ImportSummary:
     """Take all records into the registry, in the caller's transaction after `find_import`.
 
-    `by` is the person and the moment of the import.
+    `by` is the person and the moment of the import; `progress` is told the records of each batch.
     """
     person_id, at = by
     importing = _Import(conn, vault, origin, new_id("imp", at), at)
     stream = iter(items)
     while batch := list(islice(stream, BATCH_RECORDS)):
         importing.take(batch)
+        if progress is not None:
+            progress(importing.summary().records, None)
     importing.find_shared()
     summary = importing.summary()
     conn.execute(

@@ -5,7 +5,7 @@ compared with it. Nobody's name or number stands in it.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -100,12 +100,14 @@ def write_population(
     seed: int,
     reference_date: date,
     file_format: ExportFormat = ExportFormat.JSON_LINES,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Truth:
     """Write `registrations.*`, `corrections.*` and `truth.json` to `out_folder`; return the truth.
 
     Corrections are later revisions of the registrations whose card or account was rejected or
-    whose payment came back, with a new card or account. Refuses what `generate` refuses, and more
-    than 20,000 households as XLSX, before anything is written.
+    whose payment came back, with a new card or account. `progress` is told, submission by
+    submission, the distinct households made and how many were asked for. Refuses what
+    `generate` refuses, and more than 20,000 households as XLSX, before anything is written.
     """
     count = source.households if isinstance(source, Shape) else source
     if file_format is ExportFormat.XLSX and count > XLSX_HOUSEHOLDS_MAX:
@@ -117,6 +119,8 @@ def write_population(
     write = write_xlsx if file_format is ExportFormat.XLSX else write_json_lines
     out_folder.mkdir(parents=True, exist_ok=True)
     registrations = _told(making, truth, names, faulty)
+    if progress is not None:
+        registrations = _counted(registrations, truth, count, progress)
     write(out_folder / f"registrations.{file_format}", registrations)
     corrections = [revised for made in faulty if (revised := making.corrected(made))]
     truth.corrections = [revised.record_id for revised in corrections]
@@ -134,3 +138,14 @@ def _told(
         if made.fault:
             faulty.append(made)
         yield made.submission
+
+
+def _counted(
+    submissions: Iterator[Submission],
+    truth: Truth,
+    count: int,
+    progress: Callable[[int, int], None],
+) -> Iterator[Submission]:
+    for submission in submissions:
+        progress(truth.total.households, count)
+        yield submission

@@ -39,6 +39,7 @@ def test_settings_say_everything_the_environment_says() -> None:
         "CVA_PASSPHRASE_FILE": "/run/secrets/omar",
         "CVA_PASSPHRASE": "not to be shown",
         "CVA_NOW": "2026-03-05T12:00:00+03:00",
+        "CVA_PROGRESS": "always",
     }
     settings = settings_of(environment)
     assert settings == Settings(
@@ -51,6 +52,7 @@ def test_settings_say_everything_the_environment_says() -> None:
         passphrase_file=Path("/run/secrets/omar"),
         passphrase="not to be shown",
         now=NINE,
+        progress_always=True,
     )
     assert "not to be shown" not in repr(settings)
     assert "db/cva" not in repr(settings)

@@ -88,7 +88,10 @@ def test_good_cards_leave_out_the_tails_of_faults() -> None:
     assert refs[0] == "VC-00000001"
     assert refs == sorted(set(refs))
     assert {ref[-3:] for ref in refs} == {f"{n:03d}" for n in range(1000)} - {
-        "901", "902", "903", "904",
+        "901",
+        "902",
+        "903",
+        "904",
     }
 
 
