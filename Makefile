@@ -31,6 +31,9 @@ check: $(VENV)/.ready  ## format, lint, types, import contracts
 bench: $(VENV)/.ready  ## time and memory of each step beside a limit of the same run
 	$(RUN)/python -m tests.benchmarks --record
 
+proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
+	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults
+
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml
 	uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.lock pyproject.toml

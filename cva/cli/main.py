@@ -5,6 +5,7 @@ says what was not done, why, and what to do; a bug shows a reference only, and i
 a file in the data folder, never to the screen: tracebacks quote data.
 """
 
+import logging
 import secrets
 import sys
 import traceback
@@ -59,6 +60,8 @@ def command_line(word: str = "") -> typer.Typer:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    # Libraries report to whoever keeps a log; here nobody does, and their texts may quote rows.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         app = command_line(next(iter(sys.argv[1:]), ""))
         code = app(standalone_mode=False)

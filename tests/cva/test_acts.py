@@ -1,14 +1,18 @@
 """Acts: the same request gets the same answer, one at a time, and is recorded once."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
 from cva import acts
+from cva.database.cluster import Role
+from cva.database.connect import transaction
 from ledgers.problems import Refusal
+from ledgers.refusals import refusal_of
+from tests.databases import Database
 
 AT = datetime(2026, 3, 5, 9, tzinfo=UTC)
 AMAL = "per_01kjykkbm00000000000000000"
@@ -74,8 +78,60 @@ def test_two_callers_with_one_key_get_one_answer(app: psycopg.Connection, databa
     assert answers == ["plan_1"]
 
 
+def act_at(conn: psycopg.Connection, at: datetime) -> None:
+    acts.record(
+        conn, key=f"at {at}", verb="look", object_id="hh", body={}, person_id=AMAL, at=at, answer={}
+    )
+
+
+def test_an_act_before_the_newest_one_is_refused(database: Database) -> None:
+    engine = database.engine()
+    with transaction(engine) as conn:
+        act_at(conn, AT)
+    with transaction(engine) as conn:
+        act_at(conn, AT - timedelta(minutes=4))
+    with (
+        pytest.raises(Refusal, match=r"clock_set_back: The clock says 2026-03-05 08:54 UTC, and"
+                      r" something was done at 2026-03-05 09:00 UTC already"),
+        transaction(engine) as conn,
+    ):  # fmt: skip
+        act_at(conn, AT - timedelta(minutes=6))
+    with transaction(engine) as conn:
+        act_at(conn, AT + timedelta(minutes=1))
+
+
+def test_a_long_transaction_is_no_clock_set_back(database: Database) -> None:
+    superuser, long = database.connect(Role.SUPERUSER), database.engine()
+    with transaction(long) as conn:
+        conn.execute("SELECT")
+        # The server's own clock is all that can be asked how long a transaction has been running.
+        row = conn.execute("SELECT clock_timestamp() - transaction_timestamp()").fetchone()
+        assert row is not None
+        act_at(superuser, AT + timedelta(minutes=5) + row[0] / 2)
+        superuser.commit()
+        act_at(conn, AT)
+
+
 def test_acts_are_permanent(app: psycopg.Connection, owner: psycopg.Connection) -> None:
     prepare(app, "k1", BODY, "plan_1")
     app.commit()
     with pytest.raises(psycopg.Error, match="append_only"):
         owner.execute("DELETE FROM ops.act")
+
+
+def test_clock_set_back_is_refused_by_the_database(app: psycopg.Connection) -> None:
+    prepare(app, "k1", BODY, "plan_1")
+    app.commit()
+    with pytest.raises(psycopg.Error) as refused:
+        acts.record(
+            app, key="k2", verb="prepare", object_id="plan_2", body=BODY, person_id=AMAL,
+            at=AT - timedelta(hours=1), answer={},
+        )  # fmt: skip
+    app.rollback()
+    refusal = refusal_of(refused.value)
+    assert refusal is not None
+    assert refusal.problem.code == "clock_set_back"
+    acts.record(
+        app, key="k2", verb="prepare", object_id="plan_2", body=BODY, person_id=AMAL,
+        at=AT - timedelta(minutes=4), answer={},
+    )  # fmt: skip
