@@ -100,6 +100,7 @@ def open_cycle(
     `cycle_overlaps`, `cycle_name_taken`, `role_missing`.
     """
     staff.require(conn, person_id, "programme")
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 3))", (code,))
     newest = conn.execute(
         "SELECT p.programme_id, c.number FROM programme.programme p JOIN programme.code c"
         " USING (code) WHERE p.code = %s ORDER BY p.version DESC LIMIT 1",
