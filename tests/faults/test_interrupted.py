@@ -26,12 +26,16 @@ INTERRUPTED = 130
 
 @contextmanager
 def typed(site: Site, step: Step) -> Iterator[subprocess.Popen[str]]:
-    """Type a command in a terminal's foreground."""
+    """Type a command in a terminal's foreground, wherever the tests themselves run."""
     cva = Path(sys.executable).parent / "cva"
-    with subprocess.Popen(
+    # A shell's background ignores Ctrl-C, and so would everything begun from it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = subprocess.Popen(
         [cva, *site.words(step)], env=site.environment(SPEAKERS[step], moment_of(step)),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as command:  # fmt: skip
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    with command:
         yield command
 
 
