@@ -180,11 +180,14 @@ def record_not_taken(
     _not_taken(conn, file_id, evidence, person_id, at)
 
 
-def require_not_sending(conn: Connection, plan_id: str) -> None:
-    """Keep others from sending the plan until the transaction ends, or raise `send_in_progress`."""
-    row = conn.execute(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 4))", (plan_id,)
-    ).fetchone()
+def require_not_sending(conn: Connection, plan_id: str, *, with_others: bool = False) -> None:
+    """Keep others from sending the plan until the transaction ends, or raise `send_in_progress`.
+
+    `with_others` lets others who say the same do so at the same moment, as several settlements
+    that wait for each other elsewhere do.
+    """
+    lock = "pg_try_advisory_xact_lock_shared" if with_others else "pg_try_advisory_xact_lock"
+    row = conn.execute(f"SELECT {lock}(hashtextextended(%s, 4))", (plan_id,)).fetchone()
     if row is None or not row[0]:
         raise SEND_IN_PROGRESS.refusal(plan=plan_id)
 

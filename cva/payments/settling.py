@@ -119,7 +119,7 @@ def settle(conn: Connection, plan_id: str, *, person_id: str, at: datetime) -> S
     staff.require(conn, person_id, "finance")
     plan = planning.load(conn, plan_id)
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (plan_id,))
-    require_not_sending(conn, plan_id)
+    require_not_sending(conn, plan_id, with_others=True)
     accounts = accounts_of(conn, plan)
     values = {"plan": plan_id, "at": at, "today": day_of(at), "currency": plan.currency}
     conn.execute(_DECIDE, values)
