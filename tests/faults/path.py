@@ -266,10 +266,12 @@ class Played:
         create_database(site.cluster, site.name, self.template(step))
         _copied(self.aside / step, site.root)
         site.describe_providers()
-        yield site
-        if not site.embedded:
-            drop_database(site.cluster, site.name)
-            shutil.rmtree(site.root)
+        try:
+            yield site
+        finally:
+            if not site.embedded:
+                drop_database(site.cluster, site.name)
+                shutil.rmtree(site.root)
 
     def dropped(self) -> None:
         for step in self.seconds:
