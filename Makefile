@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin
+HOUSEHOLDS ?= 10000 131072
 LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -28,8 +29,8 @@ check: $(VENV)/.ready  ## format, lint, types, import contracts
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-bench: $(VENV)/.ready  ## time and memory of each step beside a limit of the same run
-	$(RUN)/python -m tests.benchmarks --record
+bench: $(VENV)/.ready  ## each step beside its limit, or make bench HOUSEHOLDS=1048576
+	$(RUN)/python -m tests.benchmarks --record --households $(HOUSEHOLDS)
 
 proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults

