@@ -25,6 +25,7 @@ from cva.database.connect import transaction
 from cva.identifiers import new_id
 from cva.programmes.model import Programme
 from cva.programmes.publishing import Cycle, load_cycle, programme_of
+from cva.progress import Progress, parts
 from cva.registry.snapshot import Snapshot, write_snapshot
 from eligibility.assessment import assess
 from ledgers.problems import Problem
@@ -68,11 +69,20 @@ class Run:
     selected: int
 
 
-def assess_cycle(engine: Engine, cycle_id: str, *, person_id: str, clock: Clock, work: Path) -> Run:
+def assess_cycle(
+    engine: Engine,
+    cycle_id: str,
+    *,
+    person_id: str,
+    clock: Clock,
+    work: Path,
+    progress: Progress | None = None,
+) -> Run:
     """Assess every live household for the cycle and store the decisions as one run.
 
     `work` is a closed folder for the snapshot while it is judged; what a killed run left there is
-    removed. Returns the cycle's latest run where nothing has changed since. Raises
+    removed. `progress` is told how often a household was frozen, judged or stored, of three times
+    as many as there are. Returns the cycle's latest run where nothing has changed since. Raises
     `cycle_not_found`, `cycle_closed`, `role_missing`, `assessment_in_progress`.
     """
     with (
@@ -84,10 +94,19 @@ def assess_cycle(engine: Engine, cycle_id: str, *, person_id: str, clock: Clock,
         programme = programme_of(conn, cycle.programme_id)
         declared = programme.rules.inputs
         snapshot = write_snapshot(conn, folder, declared.household, declared.member)
+        frozen, judged, stored = parts(progress, [snapshot.household_rows] * 3)
+        _told(frozen, snapshot)
         same = _latest_if_same(conn, cycle, programme, snapshot)
         if same is not None:
             return same
-        return _judge(conn, cycle, programme, snapshot, folder, person_id, clock)
+        return _judge(
+            conn, cycle, programme, snapshot, folder, (person_id, clock), (judged, stored)
+        )
+
+
+def _told(progress: Progress | None, snapshot: Snapshot) -> None:
+    if progress is not None:
+        progress(snapshot.household_rows, None)
 
 
 @contextmanager
@@ -132,15 +151,17 @@ def _judge(
     programme: Programme,
     snapshot: Snapshot,
     folder: Path,
-    person_id: str,
-    clock: Clock,
+    by: tuple[str, Clock],
+    progresses: tuple[Progress | None, Progress | None],
 ) -> Run:
+    (person_id, clock), (judged, stored) = by, progresses
     reference_date: date = programme.reference_date_of(cycle.starts_on)
     decisions = folder / "decisions.parquet"
     totals = assess(
         snapshot.households, snapshot.members, programme.rules, reference_date, decisions,
         seed=cycle.cycle_id, spill=folder,
     )  # fmt: skip
+    _told(judged, snapshot)
     run = Run(
         new_id("run", clock.now()), totals.registered, totals.eligible, totals.review,
         totals.selected,
@@ -154,7 +175,7 @@ def _judge(
          reference_date, cycle.cycle_id, run.registered, run.eligible, run.review, run.selected,
          person_id, clock.now()),
     )  # fmt: skip
-    _store(conn, run.run_id, decisions)
+    _store(conn, run.run_id, decisions, stored)
     acts.record(
         conn, key=f"assess:{run.run_id}", verb="assess", object_id=run.run_id,
         body={"cycle": cycle.cycle_id, "snapshot": snapshot.sha256}, person_id=person_id,
@@ -163,13 +184,14 @@ def _judge(
     return run
 
 
-def _store(conn: Connection, run_id: str, decisions: Path) -> None:
+def _store(conn: Connection, run_id: str, decisions: Path, progress: Progress | None) -> None:
     conn.execute(
         "CREATE TEMPORARY TABLE decided (household_id text, status text, pass_bits bigint,"
         " unknown_bits bigint, score bigint, tie_key text, rank integer, selected boolean,"
         " waitlist_position integer, amount_minor bigint, currency char(3), people integer,"
         " people_from text, reason text) ON COMMIT DROP"
     )
+    rows = 0
     with (
         conn.cursor() as cursor,
         cursor.copy(f"COPY decided ({', '.join(_COLUMNS)}) FROM STDIN") as copy,
@@ -177,5 +199,8 @@ def _store(conn: Connection, run_id: str, decisions: Path) -> None:
         for batch in pq.ParquetFile(decisions).iter_batches(20_000, columns=list(_COLUMNS)):
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 copy.write_row(row)
+            rows += batch.num_rows
+            if progress is not None:
+                progress(rows, None)
     conn.execute("ANALYZE decided")
     conn.execute(_STORE, (run_id,))

@@ -11,6 +11,9 @@ from cva.programmes import publishing
 
 app = typer.Typer(help="Cycles: open, assess, reconcile, close.", no_args_is_help=True)
 DATE = ["%Y-%m-%d"]
+# A statement over a set cannot be counted while it runs: all rows go through stage after stage.
+HOUSEHOLDS = "stages of households"
+LINES = "stages of lines"
 
 
 @app.command("open")
@@ -46,9 +49,11 @@ def assess(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> 
     from cva.assessing import assess_cycle
 
     session = open_session()
-    run = assess_cycle(
-        session.engine, cycle, person_id=session.person_id, clock=session.clock, work=session.work
-    )
+    with session.working("assess", cycle, HOUSEHOLDS) as progress:
+        run = assess_cycle(
+            session.engine, cycle, person_id=session.person_id, clock=session.clock,
+            work=session.work, progress=progress,
+        )  # fmt: skip
     show(
         ["run", "registered", "eligible", "review", "selected"],
         [(run.run_id, run.registered, run.eligible, run.review, run.selected)],
@@ -75,9 +80,9 @@ def decisions(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) 
 def reconcile(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
     """Compare plan, ledger, provider's reports and statement; name every difference."""
     session = open_session()
-    with session.transaction() as conn:
+    with session.working("reconcile", cycle, LINES) as progress, session.transaction() as conn:
         result = reconciling.reconcile(
-            conn, cycle, person_id=session.person_id, at=session.clock.now()
+            conn, cycle, person_id=session.person_id, at=session.clock.now(), progress=progress
         )
         row = conn.execute(
             "SELECT min(currency) FROM payments.plan WHERE cycle_id = %s", (cycle,)

@@ -6,14 +6,22 @@ from datetime import datetime
 import typer
 from psycopg import Connection
 
+from adapters.port import Outcome
 from cva.cli import instructions
-from cva.cli.cycles import DATE
+from cva.cli.cycles import DATE, LINES
 from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import Session, open_session
 from cva.payments import approving, observing, planning, releasing, sending, settling
 from cva.payments.planning import Plan, Terms
 from cva.programmes.publishing import load_cycle, programme_of
-from cva.progress import shown
+from ledgers.problems import Problem
+
+FILES_NOT_ACCEPTED = Problem(
+    "files_not_accepted",
+    "{count} of {files} files of the plan {plan} have no accepted answer: {answers}.",
+    "See to what the answer says, then send again: what may have been taken goes under the same"
+    " message id, what was not taken in a new file; nothing is paid twice.",
+)
 
 app = typer.Typer(help="Payment plans: prepare, approve, release, send, settle.",
                   no_args_is_help=True)  # fmt: skip
@@ -31,11 +39,11 @@ def prepare(
 ) -> None:
     """Lock a plan of every selected household that has no line in the cycle yet."""
     session = open_session()
-    with session.transaction() as conn:
+    with session.working("prepare", cycle, LINES) as progress, session.transaction() as conn:
         terms = terms_of(conn, session, cycle, on)
         plan = planning.prepare(
             conn, cycle, terms, person_id=session.person_id, at=session.clock.now(),
-            key=key or f"prepare:{cycle}:{session.today}",
+            key=key or f"prepare:{cycle}:{session.today}", progress=progress,
         )  # fmt: skip
     show_plans([plan], shape)
 
@@ -49,12 +57,12 @@ def follow_up(
 ) -> None:
     """Lock a plan of the failed lines of another plan's cycle that can be paid now."""
     session = open_session()
-    with session.transaction() as conn:
+    with session.working("follow-up", plan, LINES) as progress, session.transaction() as conn:
         parent = planning.load(conn, plan)
         terms = terms_of(conn, session, parent.cycle_id, on)
         made = planning.prepare_follow_up(
             conn, parent, terms, person_id=session.person_id, at=session.clock.now(),
-            key=key or f"follow-up:{plan}:{session.today}",
+            key=key or f"follow-up:{plan}:{session.today}", progress=progress,
         )  # fmt: skip
     show_plans([made], shape)
 
@@ -127,10 +135,10 @@ def release(plan: str, reason: str = REASON) -> None:
     session = open_session()
     _show_control_totals(session, plan)
     passphrase = session.passphrase()
-    with session.transaction() as conn:
+    with session.working("release", plan, LINES) as progress, session.transaction() as conn:
         done = releasing.release(
             conn, plan, person_id=session.person_id, passphrase=passphrase, reason=reason,
-            at=session.clock.now(),
+            at=session.clock.now(), progress=progress,
         )  # fmt: skip
     say(f"{done.lines:,} lines are on hold in {done.files} file(s); send them now.")
 
@@ -143,7 +151,8 @@ def send(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> Non
         found = planning.load(conn, plan)
         destination = destination_of(conn, found)
     provider = session.provider(found.provider, destination)
-    with shown("lines", session.settings) as progress:
+    # A file that is on its way is never cut off from its answer.
+    with session.working("send", plan, "lines", may_be_cut=False) as progress:
         sent = sending.send(
             session.engine, session.vault, provider, plan, person_id=session.person_id,
             clock=session.clock, spool=session.work, progress=progress,
@@ -154,6 +163,12 @@ def send(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> Non
           s.detail) for s in sent],
         shape,
     )  # fmt: skip
+    others = [s for s in sent if s.outcome is not Outcome.ACCEPTED]
+    if others:
+        answers = "; ".join(sorted({f"{s.outcome.value} ({s.detail})" for s in others}))
+        raise FILES_NOT_ACCEPTED.refusal(
+            count=len(others), files=len(sent), plan=plan, answers=answers
+        )
 
 
 @app.command()
@@ -174,9 +189,11 @@ def inquire(plan: str) -> None:
 def settle(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
     """Turn what is known of the plan's pending lines into posted, voided and returned money."""
     session = open_session()
-    with session.transaction() as conn:
+    with session.working("settle", plan, LINES) as progress, session.transaction() as conn:
         currency = planning.load(conn, plan).currency
-        done = settling.settle(conn, plan, person_id=session.person_id, at=session.clock.now())
+        done = settling.settle(
+            conn, plan, person_id=session.person_id, at=session.clock.now(), progress=progress
+        )
     show(
         ["loaded", "amount", "short", "voided", "released", "returned", "pending", "unknown"],
         [(done.loaded, Money(done.loaded_minor, currency), done.short, done.voided,
@@ -187,7 +204,7 @@ def settle(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> N
 
 @app.command()
 def cancel(plan: str, reason: str = typer.Option(..., help="Why it is cancelled.")) -> None:
-    """Cancel a plan that was not released; its reserved money is free again."""
+    """Cancel a plan that nobody can have taken anything of; its reserved money is free again."""
     session = open_session()
     with session.transaction() as conn:
         lines = approving.cancel(

@@ -2,9 +2,18 @@
 
 Who speaks is named by `CVA_USER`; verbs that sign ask for the passphrase, or read it from the file
 that `CVA_PASSPHRASE_FILE` names. Nothing is opened before it is needed.
+
+What exists only while a command runs (snapshots, rendered files) lies in the work folder, and a
+command that uses it holds a lock on it that goes with its process. Where nobody holds that lock,
+whatever lies there was left by a killed command, and the next command of any kind removes it.
 """
 
+import fcntl
 import getpass
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +27,8 @@ from sqlalchemy import Engine
 from cva import staff, vault
 from cva.clock import Clock, clock_of
 from cva.database.connect import Role, engine_of, reading, transaction
+from cva.jobs import Work, running
+from cva.progress import Progress, shown
 from cva.providers import Provider, connect
 from cva.settings import Settings, settings_of
 from ledgers.problems import Answer, Problem
@@ -61,10 +72,13 @@ class Session:
         """The day it is where the programme runs."""
         return self.clock.today()
 
-    @property
+    @cached_property
     def work(self) -> Path:
-        """A closed folder for what exists only while a command runs."""
-        return self.settings.home / "work"
+        """A closed folder for what exists only while a command runs; held until this one ends."""
+        folder = self.settings.home / "work"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fcntl.flock(_swept(folder), fcntl.LOCK_SH)
+        return folder
 
     @property
     def providers_file(self) -> Path:
@@ -84,6 +98,22 @@ class Session:
         return getpass.getpass(prompt)
 
     @contextmanager
+    def working(
+        self, verb: str, object_id: str, counted: str, *, may_be_cut: bool = True
+    ) -> Iterator[Progress]:
+        """Do a long step as a job that others can watch and cancel; gives its progress.
+
+        `counted` is what the progress counts, a plural; see `cva.jobs` for the rest.
+        """
+        _ = self.person_id  # somebody, before anything begins
+        work = Work(verb, object_id, counted, typed(), self.login or self.settings.user, may_be_cut)
+        with (
+            shown(counted, self.settings) as show,
+            running(self.engine, work, self.clock, show) as progress,
+        ):
+            yield progress
+
+    @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
         """Give a connection whose work is kept at the end, or not at all."""
         with transaction(self.engine) as conn:
@@ -99,4 +129,24 @@ class Session:
 def open_session(role: Role = Role.APP) -> Session:
     """Return the session that the environment asks for."""
     settings = settings_of()
+    folder = settings.home / "work"
+    if folder.is_dir():
+        os.close(_swept(folder))
     return Session(settings, engine_of(settings, role), clock_of(settings))
+
+
+def typed() -> str:
+    """Return the command that was typed."""
+    return shlex.join(["cva", *sys.argv[1:]])
+
+
+def _swept(folder: Path) -> int:
+    """Empty `folder` unless a command is using it; return it open, for a lock."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return descriptor
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return descriptor

@@ -7,10 +7,12 @@ import typer
 from cva import backup as backups
 from cva import errors_page, providers, staff, vault
 from cva.cli.output import Shape, say, show, warn
+from cva.cli.session import typed
 from cva.clock import clock_of
 from cva.database import migrations
 from cva.database.cluster import Cluster
 from cva.database.connect import Role, engine_of, transaction
+from cva.jobs import Work, running
 from cva.progress import shown
 from cva.settings import settings_of
 
@@ -85,8 +87,10 @@ def backup(
     """Copy the whole database into one sealed file; the master key is not in it."""
     settings = settings_of()
     key = vault.open_key_file(settings.key_file)
-    with shown("bytes", settings) as progress:
-        made = backups.make(settings, key, file, clock_of(settings).now(), progress)
+    work = Work("backup", file.name, "bytes", typed(), settings.user, may_be_cut=False)
+    engine, clock = engine_of(settings, Role.OWNER), clock_of(settings)
+    with shown("bytes", settings) as told, running(engine, work, clock, told) as progress:
+        made = backups.make(settings, key, file, clock.now(), progress)
     _show_manifest(made, shape)
 
 

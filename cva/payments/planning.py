@@ -22,6 +22,7 @@ from psycopg.rows import class_row
 
 from cva import acts, staff
 from cva.identifiers import new_id
+from cva.progress import Progress, stages
 from ledgers.problems import Answer, Problem
 
 PLAN_NOT_FOUND = Problem(
@@ -215,6 +216,7 @@ _LINES = sql.SQL("""
     ORDER BY line_no
 """)
 
+_STAGES = 5  # wanted, with its registration, looked at, a line, under the digest
 _PAYABLE = """
     SELECT coalesce(sum(amount_minor), 0)::bigint FROM payments.line
     WHERE plan_id = %(plan)s AND stopped IS NULL
@@ -242,11 +244,19 @@ _STOPPED = sql.SQL("""
 
 
 def prepare(
-    conn: Connection, cycle_id: str, terms: Terms, *, person_id: str, at: datetime, key: str
+    conn: Connection,
+    cycle_id: str,
+    terms: Terms,
+    *,
+    person_id: str,
+    at: datetime,
+    key: str,
+    progress: Progress | None = None,
 ) -> Plan:
     """Lock a plan of every selected household that has no line in the cycle yet.
 
-    Returns the plan; the same key again returns the same plan. Raises `run_not_found`,
+    Returns the plan; the same key again returns the same plan. `progress` is told how often a
+    wanted line has gone through one of the stages. Raises `run_not_found`,
     `nothing_to_pay`, `role_missing`, `cycle_closed`.
     """
     staff.require(conn, person_id, "programme")
@@ -258,11 +268,18 @@ def prepare(
     if run is None:
         raise RUN_NOT_FOUND.refusal(cycle=cycle_id)
     draft = _Draft(cycle_id, run[0], None, terms, person_id, at)
-    return _lock(conn, draft, _SELECTED, key)
+    return _lock(conn, draft, _SELECTED, key, progress)
 
 
 def prepare_follow_up(
-    conn: Connection, parent: Plan, terms: Terms, *, person_id: str, at: datetime, key: str
+    conn: Connection,
+    parent: Plan,
+    terms: Terms,
+    *,
+    person_id: str,
+    at: datetime,
+    key: str,
+    progress: Progress | None = None,
 ) -> Plan:
     """Lock a follow-up of the failed lines of the parent's cycle whose reason to stop is gone.
 
@@ -271,7 +288,7 @@ def prepare_follow_up(
     """
     staff.require(conn, person_id, "programme")
     draft = _Draft(parent.cycle_id, parent.run_id, parent.plan_id, terms, person_id, at)
-    return _lock(conn, draft, _FAILED, key)
+    return _lock(conn, draft, _FAILED, key, progress)
 
 
 def load(conn: Connection, plan_id: str) -> Plan:
@@ -303,7 +320,9 @@ class _Draft:
     at: datetime
 
 
-def _lock(conn: Connection, draft: _Draft, source: sql.SQL, key: str) -> Plan:
+def _lock(
+    conn: Connection, draft: _Draft, source: sql.SQL, key: str, progress: Progress | None
+) -> Plan:
     body = {"cycle": draft.cycle_id, "parent": draft.parent_plan_id, "by": draft.person_id}
     earlier = acts.already(conn, key, body)
     if earlier is not None:
@@ -321,18 +340,23 @@ def _lock(conn: Connection, draft: _Draft, source: sql.SQL, key: str) -> Plan:
         "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at,
         "keep_stopped": draft.parent_plan_id is None,
     }  # fmt: skip
-    conn.execute(source, values)
+    through = stages(progress, _STAGES, conn.execute(source, values).rowcount)
+    next(through)
     conn.execute("ANALYZE wanted")
     conn.execute(_CANDIDATES)
     conn.execute("ANALYZE candidate")
+    next(through)
     conn.execute(_STOPS, values)
     conn.execute("ANALYZE stop")
+    next(through)
     if conn.execute(_LINES, values).rowcount == 0:
         raise NOTHING_TO_PAY.refusal(cycle=draft.cycle_id)
+    next(through)
     payable = conn.execute(_PAYABLE, values).fetchone()
     values |= {"approvers": draft.terms.approvers_for(int(payable[0]) if payable else 0)}
     conn.execute(_PLAN, values)
     conn.execute(_STOPPED, values)
+    next(through)
     conn.execute("DROP TABLE wanted, candidate, stop")
     acts.record(
         conn, key=key, verb="prepare", object_id=plan_id, body=body,

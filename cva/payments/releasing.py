@@ -16,6 +16,7 @@ from cva.payments import planning
 from cva.payments.accounts import Accounts, accounts_of
 from cva.payments.approving import sign
 from cva.payments.planning import Plan
+from cva.progress import Progress, stages
 from ledgers.entries import EntryHead
 from ledgers.problems import Problem
 from ledgers.transfers import hold
@@ -29,6 +30,7 @@ NOTHING_TO_RELEASE = Problem(
     "Decide about the stopped lines, then prepare a follow-up.",
 )
 
+_STAGES = 2  # its money is on hold, it stands in a file
 _HOLDS = sql.SQL("""
     SELECT %(expense)s::integer AS debit_account_id, %(source)s::integer AS credit_account_id,
            amount_minor, %(currency)s::char(3) AS currency, %(grant)s::text AS grant_code,
@@ -56,11 +58,19 @@ class Release:
 
 
 def release(
-    conn: Connection, plan_id: str, *, person_id: str, passphrase: str, reason: str, at: datetime
+    conn: Connection,
+    plan_id: str,
+    *,
+    person_id: str,
+    passphrase: str,
+    reason: str,
+    at: datetime,
+    progress: Progress | None = None,
 ) -> Release:
     """Sign the release, hold the money of every line and fill the outbox: all or nothing.
 
-    The same person again gets the same answer. Raises `approvals_missing`, `preparer_may_not_sign`,
+    The same person again gets the same answer. `progress` is told how often a line has gone through
+    one of the two stages. Raises `approvals_missing`, `preparer_may_not_sign`,
     `signed_already`, `account_limit` (the float is too small), `plan_cancelled`.
     """
     plan = planning.load(conn, plan_id)
@@ -71,9 +81,12 @@ def release(
     if plan.lines == plan.stopped_lines:
         raise NOTHING_TO_RELEASE.refusal(plan=plan_id)
     sign(conn, plan, "released", person_id=person_id, passphrase=passphrase, reason=reason, at=at)
-    _hold_lines(conn, plan, accounts_of(conn, plan), person_id, at)
-    files = _fill_outbox(conn, plan, at)
     lines = plan.lines - plan.stopped_lines
+    through = stages(progress, _STAGES, lines)
+    _hold_lines(conn, plan, accounts_of(conn, plan), person_id, at)
+    next(through)
+    files = _fill_outbox(conn, plan, at)
+    next(through)
     acts.record(
         conn, key=key, verb="release", object_id=plan_id, body=body, person_id=person_id, at=at,
         answer={"lines": lines, "files": files},

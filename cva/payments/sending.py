@@ -7,7 +7,9 @@ the same message id, which every provider of ours answers with what it knows, ne
 execution. A new file for the same lines exists only after the earlier one is known not to have been
 taken: by the provider's refusal of the whole file, or by a person on written evidence.
 
-Rendered files hold names and accounts: they live in a closed folder, for as long as it takes.
+A clock that was set back is refused before anything leaves; what a provider answered is kept
+whatever the clock says by then. Rendered files hold names and accounts: they live in a closed
+folder, for as long as it takes.
 """
 
 import shutil
@@ -22,7 +24,7 @@ from psycopg.rows import class_row
 from sqlalchemy import Engine
 
 from adapters.port import Control, Instruction, Order, Outcome, Receipt
-from cva import staff
+from cva import acts, staff
 from cva.clock import Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
@@ -177,7 +179,11 @@ def record_not_taken(
     if row is None:
         raise FILE_NOT_FOUND.refusal(file=file_id)
     require_not_sending(conn, row[0])
-    _not_taken(conn, file_id, evidence, person_id, at)
+    if _not_taken(conn, file_id, evidence, person_id, at):
+        acts.record(
+            conn, key=f"not_taken:{file_id}", verb="not_taken", object_id=row[0],
+            body={"file": file_id}, person_id=person_id, at=at, answer={"file": file_id},
+        )  # fmt: skip
 
 
 def require_not_sending(conn: Connection, plan_id: str, *, with_others: bool = False) -> None:
@@ -192,12 +198,13 @@ def require_not_sending(conn: Connection, plan_id: str, *, with_others: bool = F
         raise SEND_IN_PROGRESS.refusal(plan=plan_id)
 
 
-def _not_taken(conn: Connection, file_id: str, evidence: str, person_id: str, at: datetime) -> None:
-    conn.execute(
+def _not_taken(conn: Connection, file_id: str, evidence: str, person_id: str, at: datetime) -> bool:
+    inserted = conn.execute(
         "INSERT INTO payments.not_taken (file_id, evidence, person_id, at)"
         " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
         (file_id, evidence, person_id, at),
-    )
+    ).rowcount
+    return inserted == 1
 
 
 def render(
@@ -322,6 +329,11 @@ def _answer(
     if others is None:
         evidence = f"hand-over {attempt}: {receipt.detail}"
         _not_taken(conn, file.file_id, evidence, person_id, at)
+    acts.record(
+        conn, key=f"send:{file.file_id}:{attempt}", verb="send", object_id=file.plan_id,
+        body={"file": file.file_id}, person_id=person_id, at=at,
+        answer={"outcome": receipt.outcome.value},
+    )  # fmt: skip
 
 
 def _check(conn: Connection, plan: Plan, provider: Provider) -> None:

@@ -20,6 +20,7 @@ from cva.payments import planning
 from cva.payments.accounts import Accounts, accounts_of, day_of
 from cva.payments.planning import Plan
 from cva.payments.sending import require_not_sending
+from cva.progress import Progress, stages
 from ledgers import transfers
 from ledgers.entries import EntryHead, record
 
@@ -84,6 +85,7 @@ _RETURN_OUTCOMES = """
     FROM returned ORDER BY line_no
 """
 
+_STAGES = 4  # what was said is weighed, booked, what came back is booked, where it stands
 _SETTLE_SOURCE = sql.SQL("SELECT instruction_ref, amount_minor FROM decided")
 
 _RETURN_SOURCE = sql.SQL("""
@@ -110,10 +112,18 @@ class Settlement:
     unknown: int
 
 
-def settle(conn: Connection, plan_id: str, *, person_id: str, at: datetime) -> Settlement:
+def settle(
+    conn: Connection,
+    plan_id: str,
+    *,
+    person_id: str,
+    at: datetime,
+    progress: Progress | None = None,
+) -> Settlement:
     """Turn what is known of the plan's pending lines into posted, voided and returned money.
 
-    Safe to run again: it settles only what has been learned since. Raises `role_missing`,
+    Safe to run again: it settles only what has been learned since. `progress` is told how often a
+    line has gone through one of the stages. Raises `role_missing`,
     `plan_not_found`, `send_in_progress` (what is on its way cannot be ended).
     """
     staff.require(conn, person_id, "finance")
@@ -122,13 +132,17 @@ def settle(conn: Connection, plan_id: str, *, person_id: str, at: datetime) -> S
     require_not_sending(conn, plan_id, with_others=True)
     accounts = accounts_of(conn, plan)
     values = {"plan": plan_id, "at": at, "today": day_of(at), "currency": plan.currency}
+    through = stages(progress, _STAGES, plan.lines - plan.stopped_lines)
     conn.execute(_DECIDE, values)
     conn.execute("ANALYZE decided")
+    next(through)
     first = _settle_pending(conn, plan, accounts, person_id, at)
     conn.execute(_OUTCOMES, values)
+    next(through)
     conn.execute(_RETURNS, values)
     returned, returned_minor = _book_returns(conn, plan, accounts, person_id, at)
     conn.execute(_RETURN_OUTCOMES, values)
+    next(through)
     short = _one(
         conn, "SELECT count(*) FROM decided WHERE amount_minor BETWEEN 1 AND planned_minor - 1"
     )
@@ -139,6 +153,7 @@ def settle(conn: Connection, plan_id: str, *, person_id: str, at: datetime) -> S
             (plan_id,),
         ).fetchall()
     )
+    next(through)
     settlement = Settlement(
         first.posted_count, first.posted_minor, short, first.voided_count, first.released_minor,
         returned, returned_minor, states.get("pending", 0), states.get("unknown", 0),

@@ -197,6 +197,10 @@ def test_work_goes_on_in_a_restored_database(made: Made, bare: Database, tmp_pat
         auditor.execute("SELECT * FROM registry.household_key")
 
 
+def without_jobs(dump: list[str]) -> list[str]:
+    return [line for line in dump if not line.startswith("job_")]
+
+
 def test_backup_typed_on_a_server_is_restored_into_a_new_data_folder(
     made: Made, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -221,7 +225,9 @@ def test_backup_typed_on_a_server_is_restored_into_a_new_data_folder(
     assert said == again
     told = {row["what"]: row["value"] for row in said}
     assert told["trial balance"] == made.manifest.content.trial_balance
-    assert restored == whole_dump(made.database.address(Role.OWNER))
+    # Within its own copy the backup has begun and not ended.
+    original = whole_dump(made.database.address(Role.OWNER))
+    assert without_jobs(restored) == without_jobs(original)
     assert "restore_target_not_empty" in refused
     assert file.stat().st_mode & 0o777 == 0o600
 

@@ -13,7 +13,7 @@ import pytest
 from cva.clock import FixedClock
 from cva.database.connect import transaction
 from cva.payments import planning, sending
-from cva.progress import counted, last_line, line, parts, shown
+from cva.progress import counted, last_line, line, parts, shown, stages
 from cva.registry import importing
 from cva.registry.importing import BATCH_RECORDS, Origin, import_file, take
 from cva.settings import Settings
@@ -154,6 +154,17 @@ def test_parts_tell_how_far_the_whole_is() -> None:
     assert parts(None, [2, 1]) == [None, None]
 
 
+def test_a_step_in_sets_tells_its_rows_after_each_stage() -> None:
+    told = Told()
+    through = stages(told, 3, 20)
+    for stage in (1, 2):
+        next(through)
+        assert told[-1] == (20 * stage, 60)
+    next(stages(None, 3, 20))
+    next(stages(told, 3, 0))
+    assert told == [(20, 60), (40, 60)]
+
+
 def test_import_tells_the_records_of_each_batch(app: psycopg.Connection) -> None:
     office, told = open_office(app), Told()
     records = (record(str(number), members=[LAYLA]) for number in range(BATCH_RECORDS + 3))
@@ -175,7 +186,7 @@ def test_file_is_made_and_imported_with_its_counts(
     path = tmp_path / "registrations.jsonl"
     engine, clock = database.engine(), FixedClock(AT)
     summary = import_file(engine, VAULT, clock, office.amal, path, progress=told)
-    assert told == [(30, None), (summary.records, None)]
+    assert told == [(30, summary.records), (summary.records, summary.records)]
 
     assert import_file(engine, VAULT, clock, office.amal, path, progress=again).repeated
     assert again == []

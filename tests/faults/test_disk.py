@@ -87,8 +87,9 @@ def test_a_full_card_folder_takes_nothing_and_the_next_send_goes_on(played: Play
             filler = fill(folder, 8192)
             with site.begun(Step.SEND) as command:
                 ended = command.ended()
-            assert (ended.code, "rejected" in ended.out) == (0, True)
-            assert "No space left on device" in ended.out
+            assert (ended.code, ended.refused_with) == (1, "files_not_accepted")
+            assert "rejected" in ended.out
+            assert "rejected (nothing was handed over: No space left on device)" in ended.err
             assert [path.name for path in folder.iterdir()] == [filler.name]
             assert site.loads() == []
 

@@ -169,3 +169,18 @@ def test_what_is_said_of_a_whole_file_is_said_of_its_lines(cards: Agency, plan: 
         )
     assert set(cards.states().values()) == {"pending", "stopped"}
     assert cards.settle(plan).pending == 5
+
+
+@pytest.mark.usefixtures("plan")
+def test_a_kept_document_is_one_act_and_the_same_one_again_is_none(cards: Agency) -> None:
+    said = ("executed ANSWER %1 600000 TRY", "line 7 %1 -600000 payment", "executed ANSWER X - -")
+    hear(cards, *said)
+    hear(cards, *said)
+    found = cards.rows(
+        "SELECT a.person_id, a.answer FROM ops.act a"
+        " JOIN payments.document d ON a.key = 'keep:' || d.document_id"
+        " WHERE a.verb = 'collect' AND a.object_id = d.document_id"
+    )
+    answer = {"observations": 2, "statement_lines": 1, "findings": 1}
+    assert found == [(cards.id_of("deniz"), answer)]
+    assert cards.one("SELECT count(*) FROM ops.act WHERE verb = 'collect'") == 1

@@ -439,6 +439,7 @@ GRANT INSERT (entry_ref, key, body_hash, event, effective_on, recorded_by, reaso
 --   * a file for lines that another file already carries is refused until that one is known not
 --     to have been taken;
 --   * cycles of one programme do not overlap, and a cycle with an unexplained difference stays open.
+-- The one exception is how far a job is (ops.job_progress), which is news and no record.
 --
 -- State is never a column that changes: it is the latest of the events recorded.
 -- Refusals are raised by books.refuse(code, facts, hint); ledgers/schema.sql comes first.
@@ -475,17 +476,29 @@ CREATE INDEX act_at ON ops.act (at);
 
 -- A clock that was set back would put what is done now before what was done. Between the clocks of
 -- two machines lie at most five minutes; an act bears the moment at which its transaction began.
-CREATE FUNCTION ops.check_clock() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION ops.refuse_clock_set_back(moment timestamptz) RETURNS void LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE newest timestamptz; running interval;
 BEGIN
   SELECT max(at) INTO newest FROM ops.act;
   running := greatest(clock_timestamp() - transaction_timestamp(), interval '0');
-  IF NEW.at < newest - interval '5 minutes' - running THEN
+  IF moment < newest - interval '5 minutes' - running THEN
     PERFORM books.refuse('clock_set_back', jsonb_build_object(
-      'now', to_char(NEW.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+      'now', to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
       'newest', to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')),
       'Set the clock right.');
+  END IF;
+END $$;
+
+-- A hand-over was held against the clock before it began; what the provider then answered is never
+-- refused, whatever became of our clock meanwhile: it stands after the newest act.
+CREATE FUNCTION ops.check_clock() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF NEW.verb = 'send' THEN
+    NEW.at := greatest(NEW.at, (SELECT max(at) FROM ops.act));
+  ELSE
+    PERFORM ops.refuse_clock_set_back(NEW.at);
   END IF;
   RETURN NEW;
 END $$;
@@ -563,6 +576,62 @@ BEGIN
       'Ask an administrator for the role.');
   END IF;
 END $$;
+
+-- ops: long steps while they run -----------------------------------------------------------------
+
+-- A step that takes long, written beside its own transaction so that others see it at once. Whoever
+-- runs it holds an advisory lock on its id: a job that has not ended and holds none is gone.
+CREATE TABLE ops.job (
+  job_id     text PRIMARY KEY CHECK (job_id ~ '^job_[0-9a-z]{26}$'),
+  verb       text NOT NULL,
+  object_id  text NOT NULL,
+  counted    text NOT NULL,   -- what its counts are of, a plural
+  command    text NOT NULL,   -- the same command does it again, or goes on
+  person_id  text REFERENCES staff.person,   -- NULL: a step that asks nobody who they are
+  begun_at   timestamptz NOT NULL
+);
+CREATE TABLE ops.job_end (
+  job_id    text PRIMARY KEY REFERENCES ops.job,
+  outcome   text NOT NULL CHECK (outcome IN ('done', 'refused', 'cancelled', 'interrupted', 'failed')),
+  ended_at  timestamptz NOT NULL
+);
+CREATE TABLE ops.job_cancel (
+  job_id     text PRIMARY KEY REFERENCES ops.job,
+  person_id  text NOT NULL REFERENCES staff.person,
+  at         timestamptz NOT NULL
+);
+-- How far it is: the only rows here that change. Not worth a crash's recovery.
+CREATE UNLOGGED TABLE ops.job_progress (
+  job_id   text PRIMARY KEY REFERENCES ops.job,
+  done     bigint NOT NULL CHECK (done >= 0),
+  total    bigint,             -- NULL: nobody knows of how many
+  seconds  integer NOT NULL    -- that it took
+);
+
+CREATE FUNCTION ops.check_job_cancel() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM ops.job WHERE (job_id, person_id) = (NEW.job_id, NEW.person_id)) THEN
+    PERFORM staff.require_role(NEW.person_id, 'administrator');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_job_cancel BEFORE INSERT ON ops.job_cancel
+  FOR EACH ROW EXECUTE FUNCTION ops.check_job_cancel();
+
+CREATE VIEW ops.job_state AS
+  WITH held AS (
+    SELECT l.classid::bigint << 32 | l.objid::bigint AS lock
+    FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted)
+  SELECT j.*, p.done, p.total, p.seconds, c.at AS asked_at, c.person_id AS asked_by, e.ended_at,
+         CASE WHEN e.job_id IS NOT NULL THEN e.outcome
+              WHEN hashtextextended('job:' || j.job_id, 0) NOT IN (SELECT lock FROM held) THEN 'gone'
+              WHEN c.job_id IS NOT NULL THEN 'cancelling' ELSE 'running' END AS state
+  FROM ops.job j
+  LEFT JOIN ops.job_progress p USING (job_id)
+  LEFT JOIN ops.job_cancel c USING (job_id)
+  LEFT JOIN ops.job_end e USING (job_id);
 
 -- registry: households and members -------------------------------------------------------------
 
@@ -1321,6 +1390,7 @@ CREATE FUNCTION payments.check_handover() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
   PERFORM staff.require_role(NEW.person_id, 'finance');
+  PERFORM ops.refuse_clock_set_back(NEW.begun_at);  -- before anything leaves
   PERFORM FROM payments.plan WHERE plan_id = (
     SELECT plan_id FROM payments.file WHERE file_id = NEW.file_id) FOR UPDATE;
   IF NOT EXISTS (SELECT FROM payments.outbox WHERE file_id = NEW.file_id) THEN
@@ -1473,7 +1543,7 @@ DO $$
 DECLARE t regclass;
 BEGIN
   FOR t IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-           WHERE c.relkind = 'r'
+           WHERE c.relkind = 'r' AND c.relpersistence = 'p'
              AND n.nspname IN ('ops', 'staff', 'registry', 'programme', 'assessment', 'payments')
            ORDER BY c.oid
   LOOP
@@ -1487,6 +1557,7 @@ END $$;
 GRANT USAGE ON SCHEMA ops, staff, registry, programme, assessment, payments TO cva_app, cva_auditor;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA ops, staff, registry, programme, assessment, payments
   TO cva_app;
+GRANT UPDATE (done, total, seconds) ON ops.job_progress TO cva_app;
 -- An import numbers its versions before it copies their members.
 GRANT USAGE ON SEQUENCE registry.version_version_id_seq TO cva_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA ops, staff, registry, programme, assessment, payments
