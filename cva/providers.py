@@ -17,6 +17,7 @@ from adapters.bank import BankChannel
 from adapters.cards import CardFiles, FolderChannel
 from adapters.iso20022 import Iso20022
 from adapters.port import Channel, Format, Operation
+from eligibility.rules.wording import plain_reason
 from ledgers import money
 from ledgers.problems import Answer, Problem
 
@@ -107,7 +108,8 @@ def read(path: Path) -> Mapping[str, CardProcessorEntry | BankEntry]:
         content = ProvidersFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {plain_reason(e, ProvidersFile)}"
+            for e in error.errors()
         )
         raise PROVIDERS_UNREADABLE.refusal(file=path.name, problems=problems) from None
     except (yaml.YAMLError, UnicodeDecodeError):

@@ -7,7 +7,7 @@
 * `CVA_OWNER_DATABASE_URL`: the same database as the owner of the schemas, for migrations
 * `CVA_AUDITOR_DATABASE_URL`: the same database as an auditor, who only reads
 * `CVA_USER`: the login of who is speaking
-* `CVA_PASSPHRASE_FILE`: a file with that person's passphrase
+* `CVA_PASSPHRASE_FILE`: a file with that person's passphrase, readable by its owner only
 * `CVA_PASSPHRASE`: the passphrase itself, for demonstrations and tests
 * `CVA_NEW_PASSPHRASE`: the passphrase of a person who is being added (read by the command line)
 * `CVA_NOW`: the moment it is, ISO 8601 with offset, for demonstrations and tests
@@ -36,6 +36,12 @@ MOMENT_UNCLEAR = Problem(
     "Write it as 2026-03-05T09:00:00+03:00, or unset CVA_NOW to use the system clock.",
     Answer.USAGE,
 )
+PASSPHRASE_FILE_OPEN = Problem(
+    "passphrase_file_open_to_others",
+    "The passphrase file {path} can be read by other users of this machine.",
+    "Close it: chmod 600 {path}",
+    Answer.USAGE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ class Settings:
 def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings from `environment`; an empty variable counts as unset.
 
-    Raises the refusals `key_file_inside_home` and `moment_unclear`.
+    Raises the refusals `key_file_inside_home`, `moment_unclear` and
+    `passphrase_file_open_to_others`.
     """
     said = {name: value for name, value in environment.items() if value}
     data = _xdg(said, "XDG_DATA_HOME", ".local/share")
@@ -73,7 +80,7 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
         owner_database_url=said.get("CVA_OWNER_DATABASE_URL"),
         auditor_database_url=said.get("CVA_AUDITOR_DATABASE_URL"),
         user=said.get("CVA_USER"),
-        passphrase_file=_path(said, "CVA_PASSPHRASE_FILE"),
+        passphrase_file=_closed(_path(said, "CVA_PASSPHRASE_FILE")),
         passphrase=said.get("CVA_PASSPHRASE"),
         now=_moment(said.get("CVA_NOW")),
         progress_always=said.get("CVA_PROGRESS") == "always",
@@ -82,6 +89,17 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def _path(said: Mapping[str, str], name: str) -> Path | None:
     return Path(said[name]).expanduser().absolute() if name in said else None
+
+
+def _closed(path: Path | None) -> Path | None:
+    """Return `path` unless others can read the file; one that is not there is its reader's case."""
+    try:
+        is_open = path is not None and path.stat().st_mode & 0o077
+    except OSError:
+        return path
+    if is_open:
+        raise PASSPHRASE_FILE_OPEN.refusal(path=path)
+    return path
 
 
 def _xdg(said: Mapping[str, str], name: str, usual: str) -> Path:

@@ -1,9 +1,11 @@
 """Personal data under lock: who can open what, and what a stolen dump tells (nothing).
 
 * The *master key* (32 bytes) is in a file outside the database, mode 0600. Subkeys for each use
-  are derived from it (HKDF-SHA256), so that no key ever serves two ends.
+  are derived from it (HKDF-SHA256), so that no key ever serves two ends. Where it is lost with its
+  recovery sheet, nothing sealed opens again, here or in any backup, earlier ones included.
 * Every household has a *data key* of its own, random, wrapped by the master key. Destroying that
-  one row makes everything sealed about the household unreadable, in every backup made afterwards.
+  one row makes everything sealed about the household unreadable, here and in every backup made
+  afterwards; a backup made before still holds the row.
 * The personal fields of a household version are one *sealed* text: AES-256-GCM with a random
   96-bit nonce. What it belongs to (table, column, household, revision) is authenticated with it,
   so a sealed text that is moved to another household does not open.
@@ -40,7 +42,8 @@ from ledgers.problems import Answer, Problem
 MASTER_KEY_MISSING = Problem(
     "master_key_missing",
     "The master key is not in {path}.",
-    "Point CVA_KEY_FILE at the key file, or restore it from the printed recovery sheet.",
+    "Point CVA_KEY_FILE at the key file, or restore it from the printed recovery sheet; without"
+    " either, nobody can read names and accounts again, here or in any backup.",
 )
 MASTER_KEY_OPEN = Problem(
     "master_key_open_to_others",

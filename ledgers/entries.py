@@ -21,6 +21,7 @@ from datetime import date
 from psycopg import Connection, errors
 
 from ledgers.chart import ACCOUNT_UNKNOWN
+from ledgers.money import with_amounts
 from ledgers.problems import Answer, Finding, Place, Problem
 
 APPEND_ONLY = Problem(
@@ -31,7 +32,7 @@ APPEND_ONLY = Problem(
 )
 ACCOUNT_LIMIT = Problem(
     "account_limit",
-    "The account {account} would be {short_minor} minor units of {currency} below zero.",
+    "The account {account} would be {short} below zero.",
     "Fund the account, or record less; money on hold counts as gone.",
 )
 ACCOUNT_UNFIT = Problem(
@@ -41,8 +42,7 @@ ACCOUNT_UNFIT = Problem(
 )
 ENTRY_UNBALANCED = Problem(
     "entry_unbalanced",
-    "The entry {entry} is {difference_minor} minor units off balance in layer {layer},"
-    " {currency}, grant {grant}.",
+    "The entry {entry} is {difference} off balance in layer {layer}, grant {grant}.",
     "Correct the amounts: debits and credits must be equal for each layer, currency and grant.",
 )
 ENTRY_WITHOUT_LINES = Problem(
@@ -277,12 +277,12 @@ def _findings(
         return findings  # a sum without all its legs would say nothing
     for (layer, currency, grant), difference in sorted(sums.items()):
         if difference:
+            facts = with_amounts({"difference_minor": difference, "currency": currency})
             findings.append(
                 ENTRY_UNBALANCED.finding(
-                    Place(), entry=entry, layer=layer, currency=currency, grant=grant,
-                    difference_minor=difference,
+                    Place(), "", entry=entry, layer=layer, grant=grant, **facts
                 )
-            )  # fmt: skip
+            )
     return findings
 
 

@@ -8,18 +8,20 @@ from zero to a unit; dividing keeps the total by the largest remainder.
 
 >>> parse_amount("1250.5", "TRY"), format_amount(125050, "TRY")
 (125050, '1250.50')
+>>> grouped(123456750, "TRY"), with_amounts({"short_minor": 150, "currency": "TRY"})["short"]
+('1,234,567.50', '1.50 TRY')
 >>> round_to(Decimal("12350"), 100), split(100, [1, 1, 1])
 (12400, [34, 33, 33])
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 from iso4217 import Currency
 
-from ledgers.problems import Problem
+from ledgers.problems import Problem, Refusal
 
 CURRENCY_UNKNOWN = Problem(
     "currency_unknown",
@@ -53,6 +55,7 @@ WEIGHTS_UNUSABLE = Problem(
 )
 
 AMOUNT_MAX = 2**63 - 1
+MINOR = "_minor"  # how the names of amounts in minor units end
 _AMOUNT = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]{1,19})(?:\.(?P<decimals>[0-9]+))?", re.ASCII)
 
 
@@ -95,6 +98,34 @@ def format_amount(minor: int, currency: str) -> str:
     digits = str(abs(minor)).rjust(places + 1, "0")
     sign = "-" if minor < 0 else ""
     return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+def grouped(minor: int, currency: str) -> str:
+    """Return an amount for people to read, with thousands apart: 1,234,567.50."""
+    whole, point, decimals = format_amount(abs(minor), currency).partition(".")
+    return f"{'-' if minor < 0 else ''}{int(whole):,}{point}{decimals}"
+
+
+def with_amounts(facts: Mapping[str, object]) -> dict[str, object]:
+    """Return the facts of a problem, and beside each amount in minor units one for people to read.
+
+    `short_minor` of 150 gives `short`: 1.50 TRY, where the fact `currency` says TRY; where no
+    currency is known, it says that it counts minor units. A fact that is there is never replaced.
+    """
+    currency = facts.get("currency")
+    told = {
+        name.removesuffix(MINOR): _told(minor, currency if isinstance(currency, str) else "")
+        for name, minor in facts.items()
+        if name.endswith(MINOR) and isinstance(minor, int)
+    }
+    return {**told, **facts}
+
+
+def _told(minor: int, currency: str) -> str:
+    try:
+        return f"{grouped(minor, currency)} {currency}"
+    except Refusal:
+        return f"{minor:,} minor units"
 
 
 def round_to(minor: int | Decimal | Fraction, unit_minor: int = 1) -> int:

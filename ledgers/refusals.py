@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import psycopg
 
+from ledgers.money import with_amounts
 from ledgers.problems import PROBLEMS, Refusal
 
 SQLSTATE = "CV001"
@@ -22,8 +23,9 @@ SQLSTATE = "CV001"
 def refusal_of(error: BaseException) -> Refusal | None:
     """Return the designed refusal that `error` stands for, or None when it is something else.
 
-    Facts keep their types; numbers with a fraction become Decimal. A code that no module has
-    defined is a bug, not a refusal: None.
+    Facts keep their types; numbers with a fraction become Decimal, and every amount in minor units
+    has one for people beside it (`money.with_amounts`). A code that no module has defined is a bug,
+    not a refusal: None.
     """
     if not isinstance(error, psycopg.Error) or error.sqlstate != SQLSTATE:
         return None
@@ -31,7 +33,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
     if problem is None:
         return None
     facts = json.loads(error.diag.message_detail or "{}", parse_float=Decimal)
-    return problem.refusal(**facts)
+    return problem.refusal(**with_amounts(facts))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import typer
 from adapters.mapping import load_mapping
 from cva.cli.output import Part, Shape, say, show, show_parts
 from cva.cli.session import open_session
-from cva.progress import shown
 from cva.registry.importing import import_file
 from cva.registry.looking import Registration, look
 
@@ -20,10 +19,13 @@ def import_households(
     mapping: Path | None = typer.Option(None, help="Mapping file of a form that is not ours."),
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
-    """Import a Kobo export (XLSX or JSON) or a flat CSV; good rows are kept, findings listed."""
+    """Import a Kobo export (XLSX or JSON) or a flat CSV; good rows are kept, findings listed.
+
+    The same file again changes nothing: repeated is yes, and the figures are the first import's.
+    """
     session = open_session()
     form_mapping = load_mapping(mapping) if mapping else None
-    with shown("records", session.settings) as progress:
+    with session.working("import", file.name, "records") as progress:
         summary = import_file(
             session.engine, session.vault, session.clock, session.person_id, file, form_mapping,
             progress,
@@ -31,12 +33,16 @@ def import_households(
     parts = [
         Part(
             "import",
-            ["import", "records", "added", "revised", "unchanged", "refused", "named", "declared"],
+            ["import", "records", "added", "revised", "unchanged", "refused", "named", "declared",
+             "repeated"],
             [(summary.import_id, summary.records, summary.added, summary.revised,
-              summary.unchanged, summary.refused, summary.members, summary.declared_people)],
+              summary.unchanged, summary.refused, summary.members, summary.declared_people,
+              summary.repeated)],
         ),
         Part("findings", ["finding", "rows"], sorted(summary.findings.items())),
     ]  # fmt: skip
+    if summary.repeated and shape is Shape.TABLE:
+        say(f"{summary} What it did the first time:\n")
     show_parts(parts, shape)
 
 

@@ -9,6 +9,7 @@ import logging
 import secrets
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from typing import NoReturn
 
@@ -17,12 +18,11 @@ from typer.exceptions import TyperException
 
 from cva import disk
 from cva.cli.output import warn
+from cva.cli.starting import INTERRUPTED, INTERRUPTED_SAYS
 from cva.settings import settings_of
 from ledgers.problems import EXIT_CODES, Refusal
 
 BUG = 70
-INTERRUPTED = 130  # Typer's answer to Ctrl-C inside a command
-INTERRUPTED_SAYS = "Interrupted. Nothing half-done was kept; the same command goes on."
 
 # Groups of commands and their modules, in the order of the help.
 GROUPS = {
@@ -34,6 +34,7 @@ GROUPS = {
     "payments": "payments",
     "provider": "providers",
     "ledger": "ledger",
+    "jobs": "jobs",
     "audit": "audit",
     "report": "reports",
     "simulate": "simulate",
@@ -58,12 +59,17 @@ def command_line(word: str = "") -> typer.Typer:
     return app
 
 
-def main() -> NoReturn:
-    """Run the command line and end the process with its exit code."""
+def main(loaded: Callable[[], object] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code.
+
+    `loaded` is called when the commands are there and the one that was typed is about to begin.
+    """
     # Libraries report to whoever keeps a log; here nobody does, and their texts may quote rows.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         app = command_line(next(iter(sys.argv[1:]), ""))
+        if loaded is not None:
+            loaded()
         code = app(standalone_mode=False)
         if code == INTERRUPTED:
             warn(INTERRUPTED_SAYS)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cva.clock import ZONE
-from ledgers.money import format_amount
+from ledgers.money import format_amount, grouped
 
 PROSE_MIN = 24
 COLUMN_GAP = 2
@@ -34,13 +34,13 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in minor units that is shown in its currency."""
+    """An amount in minor units; people see it with thousands apart, programs as it is read back."""
 
     minor: int
     currency: str
 
     def __str__(self) -> str:
-        return f"{format_amount(self.minor, self.currency)} {self.currency}"
+        return f"{grouped(self.minor, self.currency)} {self.currency}"
 
 
 Cell = str | int | bool | date | datetime | Money | None

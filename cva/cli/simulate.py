@@ -34,7 +34,9 @@ def population(
     population_shape: Path | None = typer.Option(
         None, "--shape", help="A shape file instead of a number of households."
     ),
-    seed: int = typer.Option(2026, help="The same seed gives the same people."),
+    seed: int = typer.Option(
+        2026, help="The same seed gives the same people and record ids, another seed others."
+    ),
     on: datetime | None = typer.Option(None, formats=DATE, help="Ages are as of this day."),
     file_format: ExportFormat = typer.Option(ExportFormat.XLSX, "--as"),
     shape: Shape = typer.Option(Shape.TABLE, "--format"),

@@ -2,8 +2,8 @@
 
 SQLAlchemy owns the pool and the transaction; statements are SQL, sent with psycopg on the
 connection that `transaction` and `reading` hand out. The application works as `cva_app`, migrations
-as `cva_owner`, auditors read as `cva_auditor`; the embedded server is the default and
-`DATABASE_URL` with its two companions names another one.
+as `cva_owner`, auditors read as `cva_auditor`; the embedded server is the default, and
+`DATABASE_URL` or either of its two companions names another one.
 
 What leaves a transaction is a designed refusal wherever there is one. Any other database error
 keeps its type and loses its text, because texts of the database quote rows.
@@ -48,7 +48,7 @@ NOT_PERMITTED = Problem(
 )
 URL_MISSING = Problem(
     "database_url_missing",
-    "DATABASE_URL names a database server, but {variable} is not set.",
+    "{named} names a database server, but {variable} is not set.",
     "Set {variable} to the address of the same database for the role {role}.",
     Answer.USAGE,
 )
@@ -72,22 +72,26 @@ STATEMENT_STATES = ("0A", "42")
 
 
 def address(settings: Settings, role: Role = Role.APP) -> URL:
-    """Return the address of the database for `role`; the embedded server is started if need be.
+    """Return the address of the database for `role`.
+
+    The embedded server is meant, and started if need be, only where the settings name no server
+    for any role: somebody with one address is never given an empty database of their own.
 
     Raises the refusals `database_url_missing`, `database_url_unreadable` and those of `cluster`.
     """
-    if settings.database_url is None:
-        cluster = Cluster(settings.home)
-        cluster.ensure_running()
-        return cluster.url(role)
     given = {
         Role.APP: settings.database_url,
         Role.OWNER: settings.owner_database_url,
         Role.AUDITOR: settings.auditor_database_url,
     }
+    named = [VARIABLES[other] for other, text in given.items() if text is not None]
+    if not named:
+        cluster = Cluster(settings.home)
+        cluster.ensure_running()
+        return cluster.url(role)
     text = given.get(role)
     if text is None:
-        raise URL_MISSING.refusal(variable=VARIABLES[role], role=role.value)
+        raise URL_MISSING.refusal(named=named[0], variable=VARIABLES[role], role=role.value)
     try:
         url = make_url(text)
     except ArgumentError:

@@ -23,8 +23,9 @@ from cva.programmes.loading import load
 from cva.programmes.model import Programme
 from cva.registry.importing import import_file
 from cva.reports.reach import reach
-from cva.reports.writing import grouped, write_report
+from cva.reports.writing import write_report
 from ledgers import balances, exports
+from ledgers.money import grouped
 from ledgers.problems import Problem
 from simulations.population import ExportFormat, generate, read_shape, write_population
 from simulations.population.shape import DEMO

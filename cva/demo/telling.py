@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from psycopg import Connection
 
 from cva.demo.playing import Act
-from cva.reports.writing import grouped
+from ledgers.money import grouped
 
 _DELIVERED = """
     SELECT count(*), coalesce(sum(people), 0), count(DISTINCT province) FROM (

@@ -20,6 +20,7 @@ from cva import acts, staff
 from cva.identifiers import new_id
 from ledgers.chart import open_account
 from ledgers.entries import EntryHead, Leg, Recorded, record
+from ledgers.money import with_amounts
 from ledgers.problems import Problem
 
 EVENT_UNKNOWN = Problem(
@@ -29,7 +30,7 @@ EVENT_UNKNOWN = Problem(
 )
 AMOUNT_NOT_ABOVE_ZERO = Problem(
     "funding_not_above_zero",
-    "The event {event} moves {amount_minor} minor units, which is not above 0.",
+    "The event {event} moves {amount}, which is not above 0.",
     "Give the amount that moved; what was recorded wrongly is reversed.",
 )
 PROVIDER_NEEDED = Problem(
@@ -86,7 +87,8 @@ def fund(conn: Connection, funding: Funding, *, person_id: str, at: datetime, ke
     if funding.event not in EVENTS:
         raise EVENT_UNKNOWN.refusal(event=funding.event, known=", ".join(EVENTS))
     if funding.amount_minor <= 0:
-        raise AMOUNT_NOT_ABOVE_ZERO.refusal(event=funding.event, amount_minor=funding.amount_minor)
+        amount = {"amount_minor": funding.amount_minor, "currency": funding.currency}
+        raise AMOUNT_NOT_ABOVE_ZERO.refusal(event=funding.event, **with_amounts(amount))
     layer, debit, credit = EVENTS[funding.event]
     legs = [
         _leg(conn, funding, debit, funding.amount_minor, layer),

@@ -5,7 +5,8 @@ owner. The unexplained difference must be 0.00 before the cycle closes. What is 
 with the result, together with how far the books and the documents had come.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
@@ -13,14 +14,16 @@ from psycopg import Connection, sql
 
 from cva import acts, staff
 from cva.identifiers import new_id
+from cva.progress import Progress, stages
 from ledgers import reconciliation
-from ledgers.problems import Answer, Problem
+from ledgers.money import with_amounts
+from ledgers.problems import Answer, Problem, Refusal
 from ledgers.reconciliation import Comparison, Difference
+from ledgers.refusals import refusals
 
 CYCLE_NOT_RECONCILED = Problem(
     "cycle_not_reconciled",
-    "The cycle is not reconciled: {unexplained_minor} minor units unexplained, {pending_lines}"
-    " lines pending.",
+    "The cycle is not reconciled: {unexplained} unexplained, {pending_lines} lines pending.",
     "Explain every difference and settle every line, then reconcile again.",
 )
 CYCLE_HAS_OPEN_LINES = Problem(
@@ -92,11 +95,14 @@ _COVERED = sql.SQL("""
 """)
 
 
-# How far books and documents had come, and what the latest reconciliation was made of.
+_STAGES = 2  # compared, kept
+# How far books and documents had come, how many lines there are, and what the latest reconciliation
+# was made of.
 _KNOWN = """
     SELECT (SELECT coalesce(max(transfer_id), 0) FROM books.transfer),
            (SELECT count(*) FROM payments.document WHERE provider IN
-             (SELECT provider FROM payments.plan WHERE cycle_id = %s))
+             (SELECT provider FROM payments.plan WHERE cycle_id = %s)),
+           (SELECT coalesce(sum(lines), 0)::bigint FROM payments.plan WHERE cycle_id = %s)
 """
 _LATEST = """
     SELECT r.reconciliation_id, a.body_hash FROM payments.reconciliation r
@@ -119,19 +125,29 @@ class Reconciliation:
     differences: Sequence[Difference]
 
 
-def reconcile(conn: Connection, cycle_id: str, *, person_id: str, at: datetime) -> Reconciliation:
+def reconcile(
+    conn: Connection,
+    cycle_id: str,
+    *,
+    person_id: str,
+    at: datetime,
+    progress: Progress | None = None,
+) -> Reconciliation:
     """Compare everything known of the cycle and store the result with its differences.
 
-    Where nothing has changed since the latest reconciliation, the answer is that one. Raises
+    Where nothing has changed since the latest reconciliation, the answer is that one. `progress` is
+    told how often a line of the cycle has gone through one of the two stages. Raises
     `role_missing`.
     """
     staff.require(conn, person_id, "finance")
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", (cycle_id,))
-    known: tuple[int, int] = conn.execute(_KNOWN, (cycle_id,)).fetchone() or (0, 0)
+    *known, lines = conn.execute(_KNOWN, (cycle_id, cycle_id)).fetchone() or (0, 0, 0)
+    through = stages(progress, _STAGES, lines)
     comparison: Comparison = reconciliation.compare(
         conn, expected=_EXPECTED, reported=_REPORTED, booked=_BOOKED, covered=_COVERED,
         params={"cycle": cycle_id},
     )  # fmt: skip
+    next(through)
     pending = sum(1 for d in comparison.differences if d.name == "pending")
     result = Reconciliation(
         new_id("rec", at), comparison.planned_minor, comparison.ledger_minor,
@@ -144,6 +160,7 @@ def reconcile(conn: Connection, cycle_id: str, *, person_id: str, at: datetime) 
     if latest is not None and bytes(latest[1]) == acts.body_hash(body):
         return replace(result, reconciliation_id=latest[0])
     _store(conn, cycle_id, result, known, (person_id, at))
+    next(through)
     acts.record(
         conn, key=f"reconcile:{result.reconciliation_id}", verb="reconcile", object_id=cycle_id,
         body=body, person_id=person_id, at=at, answer={"reconciliation": result.reconciliation_id},
@@ -155,7 +172,7 @@ def _store(
     conn: Connection,
     cycle_id: str,
     result: Reconciliation,
-    known: tuple[int, int],
+    known: Sequence[int],
     by: tuple[str, datetime],
 ) -> None:
     conn.execute(
@@ -201,13 +218,30 @@ def close_cycle(
         raise NEVER_RECONCILED.refusal(cycle=cycle_id)
     message = f"cva/cycle-close/v1\n{cycle_id}\n{row[0]}\n".encode()
     signature = staff.sign(conn, person_id, passphrase, message)
-    conn.execute(
-        "INSERT INTO programme.cycle_close (cycle_id, reconciliation_id, person_id, signature, at)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        (cycle_id, row[0], person_id, signature, at),
-    )
+    with _in_currency_of(conn, cycle_id):
+        conn.execute(
+            "INSERT INTO programme.cycle_close"
+            " (cycle_id, reconciliation_id, person_id, signature, at) VALUES (%s, %s, %s, %s, %s)",
+            (cycle_id, row[0], person_id, signature, at),
+        )
     acts.record(
         conn, key=key, verb="close", object_id=cycle_id, body=body, person_id=person_id, at=at,
         answer={"reconciliation": row[0]},
     )  # fmt: skip
     return str(row[0])
+
+
+@contextmanager
+def _in_currency_of(conn: Connection, cycle_id: str) -> Iterator[None]:
+    """Let the refusal of the database, which knows no currency, say its amount in the cycle's."""
+    row = conn.execute(
+        "SELECT min(currency) FROM payments.plan WHERE cycle_id = %s", (cycle_id,)
+    ).fetchone()
+    try:
+        with refusals():
+            yield
+    except Refusal as refusal:
+        if refusal.problem is not CYCLE_NOT_RECONCILED or row is None:
+            raise
+        facts = {name: refusal.facts[name] for name in ("unexplained_minor", "pending_lines")}
+        raise CYCLE_NOT_RECONCILED.refusal(**with_amounts({**facts, "currency": row[0]})) from None

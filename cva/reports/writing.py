@@ -17,7 +17,7 @@ from openpyxl.utils import get_column_letter
 
 from cva.registry.places import province_name
 from cva.reports.reach import Reach, Row
-from ledgers.money import exponent, format_amount
+from ledgers.money import exponent, grouped
 from ledgers.problems import Answer, Problem
 
 REPORT_KIND_UNKNOWN = Problem(
@@ -133,10 +133,3 @@ def _totals(reach: Reach) -> list[tuple[str, int]]:
         ("households, each once", totals.unique_households),
         ("people, each once", totals.unique_people),
     ]
-
-
-def grouped(minor: int, currency: str) -> str:
-    """Return an amount with thousands apart: 1,234,567.50."""
-    whole, _, part = format_amount(abs(minor), currency).partition(".")
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{int(whole):,}{'.' if part else ''}{part}"

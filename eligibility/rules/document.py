@@ -19,6 +19,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from eligibility.rules.wording import plain_reason
 from ledgers.problems import Finding, Place, Problem
 
 YAML_UNREADABLE = Problem(
@@ -247,22 +248,37 @@ def read_model(
     try:
         return model.model_validate(values), ()
     except ValidationError as error:
-        return None, tuple(
-            _finding(document, path + _steps(item["loc"]), item["type"], item["msg"])
-            for item in error.errors(include_url=False, include_input=False, include_context=False)
-        )
+        misfits = error.errors(include_url=False, include_input=False)
+    reasons: dict[YamlPath, dict[str, str]] = {}
+    for misfit in misfits:
+        steps = _steps(values, misfit["loc"])
+        reasons.setdefault(path + steps, {})[misfit["type"]] = plain_reason(misfit, model)
+    return None, tuple(_finding(document, at, whys) for at, whys in reasons.items())
 
 
-def _steps(location: tuple[int | str, ...]) -> YamlPath:
-    return tuple(step for step in location if step != "[key]")
+def _steps(values: object, location: tuple[int | str, ...]) -> YamlPath:
+    """Return the way to the value that is wrong, without pydantic's names of alternatives."""
+    steps: list[int | str] = []
+    for step in location:
+        if not isinstance(values, Mapping | tuple):
+            break
+        if step == "[key]":
+            continue
+        steps.append(step)
+        if isinstance(values, Mapping):
+            values = next((at for key, at in values.items() if str(key) == str(step)), None)
+        else:
+            values = values[step] if isinstance(step, int) else None
+    return tuple(steps)
 
 
-def _finding(document: Document, path: YamlPath, kind: str, message: str) -> Finding:
+def _finding(document: Document, path: YamlPath, reasons: Mapping[str, str]) -> Finding:
+    """Return what is wrong at `path`: `reasons` are by kind, several where several would do."""
     field = ".".join(str(part) for part in path) or "(the file)"
     place = document.place(path)
-    if kind == "missing":
+    if "missing" in reasons:
         return FIELD_MISSING.finding(place, field=field)
-    if kind == "extra_forbidden":
+    if "extra_forbidden" in reasons:
         return FIELD_UNKNOWN.finding(place, field=field)
-    why = message.removeprefix("Value error, ").rstrip(".")
-    return FIELD_WRONG.finding(place, field=field, why=why[:1].lower() + why[1:])
+    why = ", or ".join(dict.fromkeys(reasons.values()))
+    return FIELD_WRONG.finding(place, field=field, why=why)

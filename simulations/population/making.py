@@ -3,7 +3,8 @@
 A batch is 2,048 households with a random source of its own, so memory does not grow with the
 population. The second registrations of a batch follow at its end. Submissions are numbered and
 dated as they come: over 50 days that begin 60 days before the reference date; corrections begin
-ten days after it.
+ten days after it. Every seed has a million record ids of its own, so that populations of different
+seeds can be registered beside each other.
 """
 
 import hashlib
@@ -31,6 +32,8 @@ from simulations.population.shape import Fault, Flaw, Shape
 
 BATCH = 2_048
 FIRST_RECORD = 10_000_001
+RECORDS_OF_A_SEED = 1_000_000  # more than a population has, second registrations included
+SEEDS_APART = 999_000_000  # record ids keep to 15 digits, which is all a spreadsheet holds
 VERSION = "vPopulation1"
 OPEN_SECONDS = 50 * 24 * 3600
 CORRECTED_AFTER = timedelta(days=10)
@@ -168,7 +171,8 @@ class Making:
         total = len(self.draft) + int(np.count_nonzero(self.draft.again))
         seconds = self.submissions * OPEN_SECONDS // total
         at = _morning(self.reference_date - OPENED_BEFORE) + timedelta(seconds=seconds)
-        record_id = FIRST_RECORD + self.submissions
+        own = self.seed % SEEDS_APART * RECORDS_OF_A_SEED
+        record_id = FIRST_RECORD + own + self.submissions
         self.submissions += 1
         fields["consent_on"] = at.date().isoformat()
         return Submission(record_id, self._uuid(record_id, "first"), at, VERSION, fields, members)

@@ -21,6 +21,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from eligibility.rules.wording import plain_reason
 from ledgers.problems import Finding, Place, Problem
 from simulations.population.margins import DATA, SIZE_MAX, provinces
 
@@ -228,10 +229,12 @@ def _province_findings(place: Place, item: object) -> Iterator[Finding]:
 
 
 def _field_findings(place: Place, error: ValidationError) -> Iterator[Finding]:
-    for detail in error.errors(include_url=False, include_context=False):
+    for detail in error.errors(include_url=False):
         where = ", ".join(str(part) for part in detail["loc"] if part != "[key]")
         value = "" if detail["type"] == "missing" else str(detail["input"])[:60]
-        yield SHAPE_FIELD.finding(_at(place, where), value or "(none)", reason=detail["msg"])
+        yield SHAPE_FIELD.finding(
+            _at(place, where), value or "(none)", reason=plain_reason(detail, Stratum)
+        )
 
 
 def _stratum_findings(place: Place, stratum: Stratum) -> Iterator[Finding]:

@@ -168,6 +168,17 @@ def test_an_address_that_is_missing_or_unreadable_is_said_plainly(tmp_path: Path
         assert "s3cret" not in str(refused.value)
 
 
+def test_an_auditor_with_one_address_gets_no_database_of_their_own(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ines = Settings(
+        home, tmp_path / "master.key", auditor_database_url="postgresql://ines@db/cva"
+    )  # fmt: skip
+    assert address(ines, Role.AUDITOR).host == "db"
+    with pytest.raises(Refusal, match=r"CVA_AUDITOR_DATABASE_URL names .* but DATABASE_URL is not"):
+        address(ines, Role.APP)
+    assert not home.exists()
+
+
 def test_without_an_address_the_embedded_server_is_started(
     cluster: Cluster, tmp_path: Path
 ) -> None:

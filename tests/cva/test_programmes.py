@@ -21,6 +21,7 @@ from tests.eligibility.snapshots import write_snapshot
 FILES = sorted(SHIPPED.glob("*.yaml"))
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
 MARKET = (SHIPPED / "market-card.yaml").read_text(encoding="utf-8")
+NAME_BLOCK = MARKET[MARKET.index("name:") : MARKET.index("agency:")]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -127,6 +128,51 @@ def test_all_problems_of_a_programme_are_shown_at_once(tmp_path: Path) -> None:
         ("field_wrong", line_of(path, "need: cars")),
         ("field_wrong", line_of(path, "{1: about")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((NAME_BLOCK, "name: Market card\n"),
+         "name cannot be taken: write a block of named fields, indented below it: tr, en, ar."),
+        (("code: GR-2026-MARKET", "code: gr_1"),
+         ("grant.code cannot be taken: write it with capital letters A to Z, digits and hyphens"
+          " only, 2 to 31 characters, the first one a letter.")),
+        (("\ncurrency: TRY", "\ncurrency: Try"),
+         "currency cannot be taken: write it with capital letters A to Z only, 3 characters."),
+        (("- id: coping", "- id: Coping ways"),
+         ("rules.any_of.0.id cannot be taken: write it with small letters a to z, digits and"
+          " underscores between them only, the first one a letter.")),
+        (("from: 2026-01-01", "from: soon"),
+         "grant.from cannot be taken: write a day, such as 2026-01-31."),
+        (("reference_date: cycle_start", "reference_date: soon"),
+         "reference_date cannot be taken: write cycle_start, or write a day, such as 2026-01-31."),
+        (("modality: voucher", "modality: paper"),
+         "modality cannot be taken: write one of cash or voucher."),
+        (("prepaid_card", "paper"),
+         ("delivery_mechanism cannot be taken: write one of prepaid_card, debit_card or"
+          " bank_transfer.")),
+        (("[food shops, hygiene shops]", "food"),
+         "restricted_to cannot be taken: write a list, such as [first, second]."),
+        (("agency: Example Agency", "agency: 12"),
+         ("agency cannot be taken: write text, in quotes where it looks like a number, a day, true"
+          " or false.")),
+        (("agency: Example Agency", "agency: ''"),
+         "agency cannot be taken: write something here: it is empty."),
+        (("approvers: 2", "approvers: two"),
+         ("approvals.approvers cannot be taken: write a whole number, such as 2, without a point"
+          " and without quotes.")),
+        (("approvers: 2", "approvers: 9"), "approvals.approvers cannot be taken: write 5 or less."),
+        (("values: {2026-01-01: 19}", "values: {}"),
+         "rules.parameters.rcsi_least.values cannot be taken: give at least 1 of them."),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_answered_with_what_to_write(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    found = check(written(tmp_path, change))
+    assert f"The field {said}" in [finding.sentence for finding in found]
+    assert "Input" not in str(found)
 
 
 def test_a_budget_is_enough_to_the_smallest_coin(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ulid import ULID
 from cva.clock import FixedClock, SystemClock, clock_of
 from cva.identifiers import new_id, parsed_id
 from cva.settings import Settings, settings_of
-from ledgers.problems import Refusal
+from ledgers.problems import Answer, Refusal
 
 NINE = datetime(2026, 3, 5, 9, tzinfo=UTC)
 
@@ -119,3 +119,18 @@ def test_an_identifier_of_something_else_is_refused() -> None:
     ):
         with pytest.raises(Refusal, match="identifier_unreadable"):
             parsed_id(text, "plan")
+
+
+def test_a_passphrase_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "passphrase"
+    environment = {"HOME": "/home/omar", "CVA_PASSPHRASE_FILE": str(path)}
+    assert settings_of(environment).passphrase_file == path  # whoever reads it says it is missing
+    path.write_text("four words that differ", encoding="utf-8")
+    for mode in (0o640, 0o604, 0o644):
+        path.chmod(mode)
+        with pytest.raises(Refusal, match="passphrase_file_open_to_others") as refused:
+            settings_of(environment)
+        assert refused.value.problem.answer is Answer.USAGE
+        assert refused.value.remedy == f"Close it: chmod 600 {path}"
+    path.chmod(0o600)
+    assert settings_of(environment).passphrase_file == path

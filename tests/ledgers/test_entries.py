@@ -61,6 +61,7 @@ def test_every_problem_of_an_entry_is_said_at_once(books: Books) -> None:
         "leg_zero", "entry_unbalanced", "entry_unbalanced",
     ]  # fmt: skip
     assert [f.facts.get("difference_minor") for f in refused.value.findings] == [None, 100, 7]
+    assert "is 1.00 TRY off balance in layer A" in refused.value.findings[1].sentence
 
 
 def test_entry_balances_per_grant(books: Books) -> None:
@@ -118,7 +119,9 @@ def test_budget_is_committed_no_further_than_allotted(books: Books) -> None:
     with pytest.raises(Refusal) as refused, refusals():
         move(committed, available, 1)
     assert refused.value.problem.code == "account_limit"
-    assert refused.value.facts == {"account": available, "short_minor": 1, "currency": "TRY"}
+    assert refused.value.facts == {
+        "account": available, "short_minor": 1, "short": "0.01 TRY", "currency": "TRY"
+    }  # fmt: skip
 
 
 def test_reversal_mirrors_its_entry_once(books: Books) -> None:

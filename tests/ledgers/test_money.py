@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgers.money import exponent, format_amount, parse_amount, round_to, split
+from ledgers.money import (
+    exponent,
+    format_amount,
+    grouped,
+    parse_amount,
+    round_to,
+    split,
+    with_amounts,
+)
 from ledgers.problems import Refusal
 
 MINOR = st.integers(-(2**63) + 1, 2**63 - 1)
@@ -89,3 +97,22 @@ def test_split_gives_ties_to_the_earlier_position() -> None:
 def test_split_by_nothing_is_refused(weights: list[int]) -> None:
     with pytest.raises(Refusal, match="weights_unusable"):
         split(100, weights)
+
+
+@given(MINOR, st.sampled_from(["TRY", "JPY", "KWD"]))
+def test_thousands_apart_are_the_same_amount(minor: int, currency: str) -> None:
+    text = grouped(minor, currency)
+    assert text.replace(",", "") == format_amount(minor, currency)
+    whole = text.removeprefix("-").partition(".")[0].split(",")
+    assert [len(part) for part in whole[1:]] == [3] * (len(whole) - 1)
+    assert 1 <= len(whole[0]) <= 3
+
+
+def test_an_amount_of_a_problem_is_said_in_its_currency() -> None:
+    assert with_amounts({"short_minor": 123456750, "currency": "TRY", "account": "cash"}) == {
+        "short": "1,234,567.50 TRY", "short_minor": 123456750, "currency": "TRY", "account": "cash",
+    }  # fmt: skip
+    assert with_amounts({"short_minor": -1500, "currency": "JPY"})["short"] == "-1,500 JPY"
+    for unknown in ({}, {"currency": "ZZZ"}, {"currency": None}):
+        assert with_amounts({"short_minor": 1500, **unknown})["short"] == "1,500 minor units"
+    assert with_amounts({"short_minor": 1, "short": "it is there"})["short"] == "it is there"

@@ -5,6 +5,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
+from ledgers.entries import ACCOUNT_LIMIT
 from ledgers.problems import Problem, Refusal
 from ledgers.refusals import refusal_of, refusals
 from tests.databases import Database
@@ -36,3 +37,14 @@ def test_any_other_error_stays_what_it_is(
     assert raised.value.sqlstate == state
     assert refusal_of(raised.value) is None
     assert refusal_of(ValueError("something else")) is None
+
+
+def test_an_amount_is_said_as_money_and_stays_a_fact(connection: psycopg.Connection) -> None:
+    facts = '{"account": "1110.HALK.TRY", "short_minor": 990450000, "currency": "TRY"}'
+    with pytest.raises(Refusal) as refused, refusals():
+        connection.execute(RAISE.format("CV001", "account_limit", facts))
+    assert refused.value.problem is ACCOUNT_LIMIT
+    assert refused.value.sentence == (
+        "The account 1110.HALK.TRY would be 9,904,500.00 TRY below zero."
+    )
+    assert refused.value.facts["short_minor"] == 990450000

@@ -234,6 +234,19 @@ def test_the_same_seed_gives_the_same_submissions(made: list[Made]) -> None:
     assert list(generate(60, 12, ON)) != list(generate(60, 13, ON))
 
 
+def test_populations_of_different_seeds_share_no_record(made: list[Made]) -> None:
+    """They can be registered beside each other; a spreadsheet holds 15 digits of a number."""
+    records, instances = set(), set()
+    seeds = (0, 10, 12, 2026, 999_999_999)
+    for seed in seeds:
+        for submission in generate(300, seed, ON):
+            records.add(submission.record_id)
+            instances.add(submission.uuid)
+    assert len(records) == len(instances) == sum(len(list(generate(300, s, ON))) for s in seeds)
+    assert not records & {one.submission.record_id for one in made}
+    assert max(records) < 10**15
+
+
 def test_a_population_of_one_is_made() -> None:
     (only,) = generate(1, 0, ON)
     assert len(only.members) == int(only.fields["declared_size"])

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.simulators.bank import SimulatedBank
 from cva.payments.planning import Plan
+from ledgers.money import grouped
 from ledgers.problems import Refusal
 from tests.adapters.bank_orders import iban
 from tests.cva.payments.agency import Agency
@@ -146,5 +147,10 @@ def test_a_statement_with_a_gap_is_unexplained_until_it_is_whole(
     assert compared.pending_lines + compared.unexplained_minor > 0
     codes = {code for (code,) in transfers.rows("SELECT code FROM payments.document_finding")}
     assert "camt_balances_differ" in codes
-    with pytest.raises(Refusal, match="cycle_not_reconciled"):
+    with pytest.raises(Refusal, match="cycle_not_reconciled") as refused:
         transfers.close()
+    assert refused.value.sentence == (
+        f"The cycle is not reconciled: {grouped(compared.unexplained_minor, 'TRY')} TRY"
+        f" unexplained, {compared.pending_lines} lines pending."
+    )
+    assert refused.value.facts["unexplained_minor"] == compared.unexplained_minor

@@ -172,7 +172,7 @@ def test_a_plan_too_large_for_the_budget_or_the_float_is_refused(cards: Agency) 
     plan = cards.prepare()
     cards.leave("9010", 4_499_999)
     cards.approve(plan, "deniz")
-    with pytest.raises(Refusal, match=r"account_limit: The account 9010.* 1 minor units"):
+    with pytest.raises(Refusal, match=r"account_limit: The account 9010.* 0\.01 TRY below zero"):
         cards.approve(plan, "omar")
     cards.fund("budget_allotted", 1, key="more")
     cards.approve(plan, "omar")
@@ -284,8 +284,8 @@ def test_what_is_not_there_is_said_plainly(cards: Agency) -> None:
         cards.prepare(key="other")
     with pytest.raises(Refusal, match="event_unknown"):
         cards.fund("money_printed")
-    with pytest.raises(Refusal, match="funding_not_above_zero"):
-        cards.fund("budget_allotted", -1, key="less")
+    with pytest.raises(Refusal, match=r"funding_not_above_zero: .* moves -1,250\.50 TRY, which"):
+        cards.fund("budget_allotted", -125050, key="less")
     cards.provider = replace(cards.provider, code="")
     with pytest.raises(Refusal, match="provider_needed"):
         cards.fund("float_credited", key="where to")

@@ -197,10 +197,11 @@ def test_an_unknown_provider_is_named_with_those_there_are(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"providers": [CARD_ENTRY | {"code": "lower"}]}, "code"),
-        ({"providers": [CARD_ENTRY | {"kind": "paper"}]}, "kind|providers"),
+        ({"providers": [CARD_ENTRY | {"code": "lower"}]}, "with capital letters A to Z"),
+        ({"providers": [CARD_ENTRY | {"kind": "paper"}]}, "write one of card_processor, bank as"),
+        ({"providers": [{"code": "CARDS"}]}, "give the field kind"),
         ({"providers": [CARD_ENTRY, CARD_ENTRY]}, "twice"),
-        (["providers"], "dictionary|mapping|instance"),
+        (["providers"], "the file: write a block of named fields"),
     ],
 )
 def test_a_providers_file_that_cannot_be_used_says_why(
