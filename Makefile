@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin
 HOUSEHOLDS ?= 10000 131072
+LOADS  ?= 1000000
 LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench proof lock clean
+.PHONY: help demo test check bench bench-ledger proof lock clean
 
 help:  ## what can be typed here
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,8 +33,12 @@ check: $(VENV)/.ready  ## format, lint, types, import contracts
 bench: $(VENV)/.ready  ## each step beside its limit, or make bench HOUSEHOLDS=1048576
 	$(RUN)/python -m tests.benchmarks --record --households $(HOUSEHOLDS)
 
+bench-ledger: $(VENV)/.ready  ## the ledger at a million loads, beside its limits
+	$(RUN)/python -m tests.benchmarks.ledgers --record --loads $(LOADS)
+
 proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
-	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults
+	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
+	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml

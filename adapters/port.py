@@ -205,7 +205,29 @@ class StatementBalance:
     on: date
 
 
-Reading = Observation | StatementLine | StatementBalance | Finding
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """One use of loaded value at a vendor or a cash machine, as the provider reports it.
+
+    `ref` is our instruction whose load the value was drawn from; `transaction_id` is the provider's
+    own and never repeated. `kind` is `purchase`, `cash` or `refund` (of an earlier use);
+    `amount_minor` is above 0. `booked_on` is the day the provider cleared it, `used_on` the day it
+    happened.
+    """
+
+    report_id: str
+    transaction_id: str
+    ref: str
+    kind: str
+    amount_minor: int
+    currency: str
+    booked_on: date
+    used_on: date
+    vendor: str = field(default="", repr=False)
+    place: Place = NOWHERE
+
+
+Reading = Observation | StatementLine | StatementBalance | Redemption | Finding
 
 
 class Format(Protocol):

@@ -80,6 +80,26 @@ CREATE TABLE ops.vault_fingerprint (
 );
 CREATE UNIQUE INDEX one_master_key ON ops.vault_fingerprint ((true));
 
+-- The installation's own keys, sealed under the master key: one that signs the log's checkpoints, one
+-- that witnesses other agencies' logs. The newest of a use signs; older ones stay to be checked.
+CREATE TABLE ops.signing_key (
+  key_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  use         text NOT NULL CHECK (use IN ('log', 'witness')),
+  name        text NOT NULL CHECK (name ~ '^[^[:space:]+]+$'),
+  public_key  bytea NOT NULL CHECK (octet_length(public_key) = 32),
+  sealed_key  bytea NOT NULL,
+  at          timestamptz NOT NULL
+);
+
+-- What this installation saw of other agencies' logs and cosigned: each log only ever grows.
+CREATE TABLE ops.witnessed (
+  origin      text NOT NULL,
+  tree_size   bigint NOT NULL CHECK (tree_size >= 0),
+  note        text NOT NULL,
+  at          timestamptz NOT NULL,
+  PRIMARY KEY (origin, tree_size)
+);
+
 -- staff: who may do what -----------------------------------------------------------------------
 
 CREATE TABLE staff.person (
@@ -589,17 +609,36 @@ END $$;
 CREATE TRIGGER check_attempts AFTER INSERT ON payments.line
   REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION payments.check_attempts();
 
--- What approvers sign: the plan's head and every line, in order. Hashed in parts, so that a plan of
--- a million lines needs the memory of ten thousand.
+-- What approvers sign: the plan's head, how many lines, and the root of a Merkle tree over them, so
+-- that one line can be shown to belong to it without the others. A line's leaf holds the digest of
+-- its registration and the whole decision. Text is UTF-8 whatever the client speaks.
+CREATE FUNCTION payments.line_leaves(plan text, run text)
+RETURNS TABLE (line_no integer, encoding bytea) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp SET client_encoding = 'UTF8'
+BEGIN ATOMIC
+  SELECT l.line_no, record_send(ROW('cva.line.v1'::text, l.line_no, l.household_id, l.version_id,
+      l.kind, l.attempt::integer, l.amount_minor, l.people, l.stopped, l.instruction_ref,
+      sha256(record_send(ROW('cva.registration.v1'::text, v.household_id, v.version_id, v.revision,
+        v.import_id, v.submitted_at, v.consent_given, v.consent_language, v.consent_on, v.province,
+        v.district, v.population_group, v.declared_size, v.roster_size, v.has_roster, v.answers,
+        v.sealed))),
+      record_send(ROW('cva.decision.v1'::text, d.run_id, d.status, d.pass_bits, d.unknown_bits,
+        d.score, d.rank, d.selected, d.waitlist_position, d.amount_minor, d.currency::text,
+        d.people, d.people_from, d.reason, r.snapshot_sha256, r.decisions_sha256, r.pack_hash,
+        r.reference_date))))
+  FROM payments.line l
+  LEFT JOIN registry.version v USING (version_id)
+  LEFT JOIN assessment.run r ON r.run_id = run
+  LEFT JOIN assessment.decision d ON (d.run_id, d.household_id) = (run, l.household_id)
+  WHERE l.plan_id = plan;
+END;
 CREATE FUNCTION payments.digest(plan text, head text) RETURNS bytea LANGUAGE sql STABLE
-  SET search_path = pg_catalog AS $$
-  SELECT sha256(convert_to(head, 'UTF8') || coalesce(string_agg(part_hash, '' ORDER BY part), ''))
-  FROM (SELECT (line_no - 1) / 10000 AS part,
-               sha256(convert_to(string_agg(concat_ws('|', line_no, household_id, version_id, kind,
-                 attempt, amount_minor, people, coalesce(stopped, '-'), instruction_ref), E'\n'
-                 ORDER BY line_no), 'UTF8')) AS part_hash
-        FROM payments.line WHERE plan_id = plan GROUP BY 1) parts
-$$;
+  SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+  SELECT sha256(convert_to(head, 'UTF8') || int8send(count(*)) || books.merkle_root(coalesce(
+    string_agg(sha256('\x00'::bytea || encoding), ''::bytea ORDER BY line_no), ''::bytea)))
+  FROM payments.line_leaves(plan, split_part(head, '|', 3));
+END;
 CREATE FUNCTION payments.head(p payments.plan) RETURNS text LANGUAGE sql STABLE
   SET search_path = pg_catalog AS $$
   SELECT concat_ws('|', p.plan_id, p.cycle_id, p.run_id, coalesce(p.parent_plan_id, '-'), p.provider,
@@ -889,6 +928,26 @@ CREATE TABLE payments.document_finding (
   sentence     text NOT NULL,
   PRIMARY KEY (document_id, finding_no)
 );
+
+-- What a settlement rests on: the observation that decided each line, with the document that says it.
+CREATE FUNCTION payments.evidence_leaves(instructions text[], observations bigint[])
+RETURNS TABLE (place bigint, encoding bytea) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp SET client_encoding = 'UTF8'
+BEGIN ATOMIC
+  SELECT n.place, record_send(ROW('cva.evidence.v1'::text, n.instruction_ref, o.outcome,
+    o.evidence::integer, o.amount_minor, o.currency, o.reason_code, o.observed_on, d.sha256))
+  FROM unnest(instructions, observations) WITH ORDINALITY
+    AS n (instruction_ref, observation_id, place)
+  LEFT JOIN payments.observation o USING (observation_id)
+  LEFT JOIN payments.document d USING (document_id);
+END;
+CREATE FUNCTION payments.evidence_digest(instructions text[], observations bigint[]) RETURNS bytea
+  LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+  SELECT sha256(int8send(count(*)) || books.merkle_root(
+    string_agg(sha256('\x00'::bytea || encoding), ''::bytea ORDER BY place)))
+  FROM payments.evidence_leaves(instructions, observations);
+END;
 
 -- What was said of every line: by its reference, or of the whole file that carries it.
 CREATE VIEW payments.said AS

@@ -199,6 +199,16 @@ class Vault:
         )
         return zlib.decompress(squeezed)
 
+    def seal_signing_key(self, use: str, name: str, private: bytes) -> bytes:
+        """Return the installation's own signing key sealed, bound to its use and its name."""
+        cipher = AESGCM(self._subkey("signing keys"))
+        return _seal(cipher, private, _signing_place(use, name))
+
+    def open_signing_key(self, use: str, name: str, sealed: bytes) -> bytes:
+        """Return what `seal_signing_key` was given. Raises `sealed_damaged`."""
+        cipher = AESGCM(self._subkey("signing keys"))
+        return _open(cipher, sealed, _signing_place(use, name), f"the signing key of {name}")
+
     def backup_cipher(self) -> AESGCM:
         """Return the cipher of backup files, under a key that serves nothing else."""
         return AESGCM(self._subkey("backups"))
@@ -329,6 +339,10 @@ def _wrapping_place(household_id: str) -> bytes:
 
 def _version_place(household_id: str, revision: str) -> bytes:
     return f"registry.version\0sealed\0{household_id}\0{revision}".encode()
+
+
+def _signing_place(use: str, name: str) -> bytes:
+    return f"ops.signing_key\0sealed\0{use}\0{name}".encode()
 
 
 def _document_place(provider: str, sha256: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 Two axes of time: *on* is the day an entry takes effect, *as known at* the moment it was recorded.
 A report for a day as known at a past moment never changes. Without either, the answer comes from
-the balances the database keeps; otherwise it is folded from the log.
+the balances the database keeps; for a day without its holds, from the days' totals it keeps;
+otherwise it is folded from the log.
 
 Amounts are minor units of the account's currency. `posted` is money that moved; what is on hold is
 pending. *Available* is the balance less what is on hold to leave: the figure the limit looks at.
@@ -79,7 +80,23 @@ _ACCOUNT = "a.code, a.name, a.class, a.normal_side, a.currency"
 _KEPT = f"""
     SELECT {_ACCOUNT}, coalesce(b.posted_debit, 0), coalesce(b.posted_credit, 0),
            coalesce(b.pending_debit, 0), coalesce(b.pending_credit, 0)
-    FROM books.account a LEFT JOIN books.balance b USING (account_id)
+    FROM books.account a LEFT JOIN books.account_balance b USING (account_id)
+    WHERE %(code)s::text IS NULL OR a.code = %(code)s
+    ORDER BY a.code COLLATE "C"
+"""
+
+_DAYS = f"""
+    WITH fold AS (
+        SELECT account_id, sum(posted_debit) AS posted_debit, sum(posted_credit) AS posted_credit
+        FROM books.day_total
+        WHERE effective_on <= %(on)s
+          AND (%(code)s::text IS NULL
+               OR account_id = (SELECT account_id FROM books.account WHERE code = %(code)s))
+        GROUP BY account_id
+    )
+    SELECT {_ACCOUNT}, coalesce(f.posted_debit, 0)::bigint, coalesce(f.posted_credit, 0)::bigint,
+           0, 0
+    FROM books.account a LEFT JOIN fold f USING (account_id)
     WHERE %(code)s::text IS NULL OR a.code = %(code)s
     ORDER BY a.code COLLATE "C"
 """
@@ -120,24 +137,32 @@ _REGISTER = """
 """
 
 
-def trial_balance(conn: Connection, on: date | None = None) -> list[AccountBalance]:
-    """Return every account's balance, by code; with `on`, of entries effective by that day."""
+def trial_balance(
+    conn: Connection, on: date | None = None, *, holds: bool = True
+) -> list[AccountBalance]:
+    """Return every account's balance, by code; with `on`, of entries effective by that day.
+
+    `holds=False` leaves out what was on hold then (the pending sums are 0): much faster for a day.
+    """
     params = {"code": None, "on": on, "known": None}
-    rows = conn.execute(_KEPT if on is None else _FOLDED, params)
-    return [_balance(row) for row in rows]
+    return [_balance(row) for row in conn.execute(_query(on, None, holds=holds), params)]
 
 
 def balance(
-    conn: Connection, code: str, on: date | None = None, as_known_at: datetime | None = None
+    conn: Connection,
+    code: str,
+    on: date | None = None,
+    as_known_at: datetime | None = None,
+    *,
+    holds: bool = True,
 ) -> AccountBalance:
     """Return the balance of the account `code`.
 
     `on`: of entries effective by that day; `as_known_at` (aware): of entries recorded by that
-    moment. Raises `account_unknown`.
+    moment; `holds` as in `trial_balance`. Raises `account_unknown`.
     """
     params = {"code": code, "on": on, "known": as_known_at}
-    query = _KEPT if on is None and as_known_at is None else _FOLDED
-    row = conn.execute(query, params).fetchone()
+    row = conn.execute(_query(on, as_known_at, holds=holds), params).fetchone()
     if row is None:
         raise ACCOUNT_UNKNOWN.refusal(account=code)
     return _balance(row)
@@ -156,6 +181,14 @@ def register(conn: Connection, code: str) -> Iterator[RegisterLine]:
     sign = 1 if account[1] == Side.DEBIT else -1
     cursor = conn.cursor(row_factory=class_row(RegisterLine))
     return iter(cursor.execute(_REGISTER, [account[0], sign]))
+
+
+def _query(on: date | None, as_known_at: datetime | None, *, holds: bool) -> str:
+    if as_known_at is not None:
+        return _FOLDED
+    if on is None:
+        return _KEPT
+    return _FOLDED if holds else _DAYS
 
 
 def _balance(row: tuple[Any, ...]) -> AccountBalance:

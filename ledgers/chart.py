@@ -47,6 +47,23 @@ ACCOUNT_UNKNOWN = Problem(
     Answer.NOT_FOUND,
 )
 
+DIMENSION_MISSING = Problem(
+    "dimension_missing",
+    "A line on the account {account} does not name its {dimension}.",
+    "Name programme, cycle, provider and location where the chart of accounts asks for them.",
+)
+ACCOUNT_CLOSED = Problem(
+    "account_closed",
+    "The account {account} is closed.",
+    "Choose an account that is open.",
+)
+ACCOUNT_NOT_EMPTY = Problem(
+    "account_not_empty",
+    "The account {account} cannot be closed: money stands on it or is on hold.",
+    "Move what stands on it, settle what is on hold, then close it.",
+)
+
+STRIPES_OF_HOT = 16  # eight writers seldom meet; a batch on such an account locks them all
 _CODE = re.compile(r"[0-9]{4}(\.[A-Z0-9][A-Z0-9-]*)+", re.ASCII)
 
 
@@ -70,7 +87,11 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChartAccount:
-    """One kind of account; `needs` are the qualifiers its code must name."""
+    """One kind of account.
+
+    `needs` are the qualifiers its code must name, `lines` the dimensions each of its lines must.
+    A control account's lines name wallets; a hot one keeps its balance in stripes.
+    """
 
     code: str
     name: str
@@ -78,6 +99,9 @@ class ChartAccount:
     side: Side
     never_below_zero: bool
     needs: tuple[str, ...]
+    lines: tuple[str, ...]
+    is_control: bool
+    is_hot: bool
     iom_gl: str
 
 
@@ -94,6 +118,9 @@ def chart() -> Mapping[str, ChartAccount]:
                 side=Side(row["side"]),
                 never_below_zero=row.get("floor", False),
                 needs=tuple(row.get("needs", ())),
+                lines=tuple(row.get("lines", ())),
+                is_control=row.get("control", False),
+                is_hot=row.get("hot", False),
                 iom_gl=row.get("iom_gl", ""),
             )
             for code, row in yaml.safe_load(text).items()
@@ -148,6 +175,9 @@ def open_account(
         "normal_side": kind.side,
         "currency": currency,
         "never_below_zero": kind.never_below_zero,
+        "is_control": kind.is_control,
+        "stripes": STRIPES_OF_HOT if kind.is_hot else 1,
+        "needs": list(kind.lines),
         "grant_code": grant,
         "provider": provider,
         "opened_on": on,
@@ -157,9 +187,10 @@ def open_account(
         # An identity column counts up on every conflict, so look first; still allow for a race.
         found = conn.execute(
             "INSERT INTO books.account (code, chart_code, name, class, normal_side, currency,"
-            " never_below_zero, grant_code, provider, opened_on) VALUES (%(code)s, %(chart_code)s,"
-            " %(name)s, %(class)s, %(normal_side)s, %(currency)s, %(never_below_zero)s,"
-            " %(grant_code)s, %(provider)s, %(opened_on)s)"
+            " never_below_zero, is_control, stripes, needs, grant_code, provider, opened_on) VALUES"
+            " (%(code)s, %(chart_code)s, %(name)s, %(class)s, %(normal_side)s, %(currency)s,"
+            " %(never_below_zero)s, %(is_control)s, %(stripes)s, %(needs)s, %(grant_code)s,"
+            " %(provider)s, %(opened_on)s)"
             " ON CONFLICT (code) DO NOTHING RETURNING account_id",
             row,
         ).fetchone()
@@ -172,3 +203,15 @@ def account_number(conn: Connection, code: str) -> int:
     if found is None:
         raise ACCOUNT_UNKNOWN.refusal(account=code)
     return int(found[0])
+
+
+def close_account(conn: Connection, code: str, on: date, *, recorded_by: str, reason: str) -> None:
+    """Close an account for good; the database refuses with `account_not_empty`.
+
+    Raises `account_unknown`.
+    """
+    conn.execute(
+        "INSERT INTO books.account_closing (account_id, closed_on, recorded_by, reason)"
+        " VALUES (%s, %s, %s, %s) ON CONFLICT (account_id) DO NOTHING",
+        [account_number(conn, code), on, recorded_by, reason],
+    )

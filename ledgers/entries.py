@@ -55,6 +55,16 @@ ENTRY_CLOSED = Problem(
     "The entry {entry} is complete: nothing can be added to it.",
     "Record a new entry.",
 )
+ENTRY_IN_FUTURE = Problem(
+    "entry_in_future",
+    "The entry {entry} is dated {on}, after the day it is recorded.",
+    "Date it today or earlier; what is yet to happen is recorded when it happens.",
+)
+ISOLATION_UNFIT = Problem(
+    "isolation_unfit",
+    "The books are not written in a transaction of the isolation {isolation}.",
+    "Write in a transaction of isolation read committed: it sees what was closed meanwhile.",
+)
 ENTRY_UNKNOWN = Problem(
     "entry_unknown",
     "The books have no entry {entry}.",
@@ -105,6 +115,9 @@ class EntryHead:
 
     `entry_ref` is `je_` and a ULID, made by the caller; `key` makes a repetition safe; `event` is
     the code of what happened; `reason` is for people and must hold no personal data.
+    `recorded_on` is the day it is for the caller: nothing is dated after it. An `adjustment` is
+    taken by a period that is being adjusted; `corrects` names the entry of a closed period that
+    this one sets right.
     """
 
     entry_ref: str
@@ -113,13 +126,18 @@ class EntryHead:
     effective_on: date
     recorded_by: str
     reason: str
+    _: KW_ONLY
+    recorded_on: date
+    adjustment: bool = False
+    corrects: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
     """One leg: `amount_minor` is positive for a debit, negative for a credit.
 
-    `account` is an account's number or its code; the currency is the account's.
+    `account` is an account's number or its code; the currency is the account's. `wallet_id` is the
+    wallet that a leg on a control account is about.
     """
 
     account: int | str
@@ -131,6 +149,7 @@ class Leg:
     cycle_id: str | None = None
     provider: str | None = None
     location: str | None = None
+    wallet_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +189,7 @@ def reverse(conn: Connection, entry_ref: str, head: EntryHead) -> Recorded:
     require_reason(head)
     target = conn.execute(
         "SELECT entry_id, effective_on,"
-        " EXISTS (SELECT 1 FROM books.transfer t WHERE t.entry_id = e.entry_id)"
+        " EXISTS (SELECT 1 FROM books.transfers_of(e.entry_id))"
         " FROM books.entry e WHERE entry_ref = %s",
         [entry_ref],
     ).fetchone()
@@ -229,9 +248,24 @@ def require_same(
     raise KEY_USED_DIFFERENTLY.refusal(key=head.key, entry=entry_ref, fields=", ".join(fields))
 
 
+def corrected(conn: Connection, head: EntryHead) -> int | None:
+    """Return the number of the entry that the head corrects. Raises `entry_unknown`."""
+    if head.corrects is None:
+        return None
+    row = conn.execute(
+        "SELECT entry_id FROM books.entry WHERE entry_ref = %s", [head.corrects]
+    ).fetchone()
+    if row is None:
+        raise ENTRY_UNKNOWN.refusal(entry=head.corrects)
+    return int(row[0])
+
+
 def body_prefix(head: EntryHead, reverses: int | None = None) -> str:
     """Return the head's part of the body, unambiguous and the same for equal heads."""
-    return json.dumps(["cva.entry.v1", head.event, head.effective_on.isoformat(), reverses])
+    return json.dumps(
+        ["cva.entry.v2", head.event, head.effective_on.isoformat(), head.adjustment,
+         head.corrects, reverses]
+    )  # fmt: skip
 
 
 def _accounts(conn: Connection, legs: Sequence[Leg]) -> dict[int | str, _Account]:
@@ -289,7 +323,8 @@ def _findings(
 def _mirror(conn: Connection, entry_id: int) -> list[tuple[Leg, _Account]]:
     rows = conn.execute(
         "SELECT account_id, code, l.currency, -amount_minor, layer, l.grant_code, programme_id,"
-        " cycle_id, l.provider, location FROM books.leg l JOIN books.account USING (account_id)"
+        " cycle_id, l.provider, location, wallet_id"
+        " FROM books.leg l JOIN books.account USING (account_id)"
         " WHERE entry_id = %s ORDER BY leg_no",
         [entry_id],
     )
@@ -297,12 +332,12 @@ def _mirror(conn: Connection, entry_id: int) -> list[tuple[Leg, _Account]]:
         (
             Leg(
                 number, amount, layer, grant_code=grant, programme_id=programme, cycle_id=cycle,
-                provider=provider, location=location,
+                provider=provider, location=location, wallet_id=wallet,
             ),
             _Account(number, code, currency),
         )
-        for number, code, currency, amount, layer, grant, programme, cycle, provider, location
-        in rows
+        for number, code, currency, amount, layer, grant, programme, cycle, provider, location,
+        wallet in rows
     ]  # fmt: skip
 
 
@@ -311,11 +346,12 @@ def _write(
 ) -> Recorded:
     body_hash = _body_hash(head, legs, reverses)
     claimed = conn.execute(
-        "INSERT INTO books.entry (entry_ref, key, body_hash, event, effective_on, recorded_by,"
-        " reason, reverses) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        "INSERT INTO books.entry (entry_ref, key, body_hash, event, effective_on, recorded_on,"
+        " recorded_by, reason, adjustment, corrects, reverses)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (key) DO NOTHING RETURNING entry_id",
-        [head.entry_ref, head.key, body_hash, head.event, head.effective_on, head.recorded_by,
-         head.reason, reverses],
+        [head.entry_ref, head.key, body_hash, head.event, head.effective_on, head.recorded_on,
+         head.recorded_by, head.reason, head.adjustment, corrected(conn, head), reverses],
     ).fetchone()  # fmt: skip
     if claimed is None:
         entry_id = require_same(conn, head, body_hash, reverses)
@@ -323,19 +359,20 @@ def _write(
     columns = zip(
         *(
             (account.number, leg.amount_minor, leg.layer, account.currency, leg.grant_code,
-             leg.programme_id, leg.cycle_id, leg.provider, leg.location)
+             leg.programme_id, leg.cycle_id, leg.provider, leg.location, leg.wallet_id)
             for leg, account in legs
         ),
         strict=True,
     )  # fmt: skip
     conn.execute(
         "INSERT INTO books.leg (entry_id, leg_no, account_id, amount_minor, layer, currency,"
-        " grant_code, programme_id, cycle_id, provider, location)"
+        " grant_code, programme_id, cycle_id, provider, location, wallet_id)"
         " SELECT %s, leg_no, account_id, amount_minor, layer, currency, grant_code, programme_id,"
-        " cycle_id, provider, location FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::text[],"
-        " %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS n"
-        " (account_id, amount_minor, layer, currency, grant_code, programme_id, cycle_id, provider,"
-        " location, leg_no)",
+        " cycle_id, provider, location, wallet_id"
+        " FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],"
+        " %s::text[], %s::text[], %s::text[], %s::bigint[]) WITH ORDINALITY AS n (account_id,"
+        " amount_minor, layer, currency, grant_code, programme_id, cycle_id, provider, location,"
+        " wallet_id, leg_no)",
         [claimed[0], *map(list, columns)],
     )
     return Recorded(head.entry_ref, already=False)
@@ -346,7 +383,7 @@ def _body_hash(
 ) -> bytes:
     lines = [
         [account.code, leg.amount_minor, leg.layer, leg.grant_code, leg.programme_id, leg.cycle_id,
-         leg.provider, leg.location]
+         leg.provider, leg.location, leg.wallet_id]
         for leg, account in legs
     ]  # fmt: skip
     text = body_prefix(head, reverses) + json.dumps(lines)

@@ -7,6 +7,7 @@ code would have raised; every other error stays what it is.
 Source: PostgreSQL 18 manual, 43.9 "Errors and Messages" (RAISE ... USING).
 """
 
+import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,13 @@ from ledgers.money import with_amounts
 from ledgers.problems import PROBLEMS, Refusal
 
 SQLSTATE = "CV001"
+# Where the problems are defined that the books' own triggers name: whoever writes to the books may
+# meet any of them, whatever it has imported.
+_DEFINED_IN = (
+    "ledgers.chart", "ledgers.entries", "ledgers.expiry", "ledgers.periods", "ledgers.transfers",
+    "ledgers.transparency.proofs", "ledgers.transparency.sealing", "ledgers.wallets",
+    "ledgers.matching.matches",
+)  # fmt: skip
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
@@ -29,7 +37,11 @@ def refusal_of(error: BaseException) -> Refusal | None:
     """
     if not isinstance(error, psycopg.Error) or error.sqlstate != SQLSTATE:
         return None
-    problem = PROBLEMS.get(error.diag.message_primary or "")
+    code = error.diag.message_primary or ""
+    if code not in PROBLEMS:
+        for module in _DEFINED_IN:
+            importlib.import_module(module)
+    problem = PROBLEMS.get(code)
     if problem is None:
         return None
     facts = json.loads(error.diag.message_detail or "{}", parse_float=Decimal)

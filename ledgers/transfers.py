@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
 
-from ledgers.entries import EntryHead, body_prefix, require_reason, require_same
+from ledgers.entries import EntryHead, body_prefix, corrected, require_reason, require_same
 from ledgers.problems import Problem
 
 HOLD_UNKNOWN = Problem(
@@ -36,6 +36,11 @@ HOLD_EXCEEDED = Problem(
     "hold_exceeded",
     "The instruction {instruction} would be posted with more than is on hold for it.",
     "Post at most what is on hold; record what was paid above it as a transfer of its own.",
+)
+HOLD_EXPIRED = Problem(
+    "hold_expired",
+    "The term of the hold of the instruction {instruction} is over.",
+    "Let it expire; what was paid all the same is recorded as a transfer of its own.",
 )
 HOLD_CHANGED = Problem(
     "hold_changed",
@@ -67,16 +72,21 @@ NO_PARAMS: Mapping[str, object] = {}
 
 _COLUMNS = sql.SQL(
     "debit_account_id, credit_account_id, amount_minor, currency, grant_code, programme_id,"
-    " cycle_id, provider, location, instruction_ref"
+    " cycle_id, provider, location, instruction_ref, wallet_id, expires_on"
+)
+KEPT = sql.SQL(
+    "debit_account_id, credit_account_id, currency, grant_code, programme_id, cycle_id, provider,"
+    " location, instruction_ref, wallet_id"
 )
 
 # The digest of a source is over the sorted hashes of its rows: the order of the rows is no content.
-_CLAIM = sql.SQL("""
+CLAIM = sql.SQL("""
     claim AS (
-        INSERT INTO books.entry (entry_ref, key, body_hash, event, effective_on, recorded_by,
-                                 reason)
+        INSERT INTO books.entry (entry_ref, key, body_hash, event, effective_on, recorded_on,
+                                 recorded_by, reason, adjustment, corrects)
         SELECT %(entry_ref)s, %(entry_key)s, d.body_hash, %(entry_event)s, %(entry_on)s,
-               %(entry_by)s, %(entry_reason)s
+               %(entry_recorded_on)s, %(entry_by)s, %(entry_reason)s, %(entry_adjustment)s,
+               %(entry_corrects)s
         FROM digest d WHERE d.lines > 0 AND d.sound
         ON CONFLICT (key) DO NOTHING
         RETURNING entry_id
@@ -87,19 +97,20 @@ _MOVE = sql.SQL("""
     WITH source ({columns}) AS MATERIALIZED ({source}),
     digest AS (
         SELECT count(*) AS lines, coalesce(sum(amount_minor), 0)::bigint AS amount_minor,
-               coalesce(bool_and(amount_minor > 0), true)
-                   AND count(DISTINCT currency) < 2 AS sound,
-               count(DISTINCT currency) AS currencies,
-               min(instruction_ref) FILTER (WHERE amount_minor <= 0) AS unfit_ref,
+               coalesce(bool_and(coalesce(amount_minor > 0, false)), true)
+                   AND (min(currency) < max(currency)) IS NOT TRUE AS sound,
+               CASE WHEN min(currency) < max(currency) THEN 2 ELSE 1 END AS currencies,
+               min(instruction_ref) FILTER (WHERE (amount_minor > 0) IS NOT TRUE) AS unfit_ref,
                sha256(convert_to(%(entry_body)s, 'UTF8')
                       || coalesce(string_agg(line_hash, ''::bytea ORDER BY line_hash), ''))
                    AS body_hash
         FROM (SELECT s.amount_minor, s.currency, s.instruction_ref,
                      sha256(convert_to(s::text, 'UTF8')) AS line_hash FROM source s) hashed
     ), {claim}, moved AS (
-        INSERT INTO books.transfer (entry_id, phase, {columns})
-        SELECT c.entry_id, %(entry_phase)s, {columns}
-        FROM source s CROSS JOIN claim c ORDER BY s.instruction_ref
+        INSERT INTO books.transfer (entry_id, line_no, phase, {columns})
+        SELECT c.entry_id, row_number() OVER (ORDER BY s.instruction_ref), %(entry_phase)s,
+               {columns}
+        FROM source s CROSS JOIN claim c
     )
     SELECT d.*, (SELECT entry_id FROM claim) AS entry_id FROM digest d
 """)
@@ -110,6 +121,7 @@ _SETTLE = sql.SQL("""
         SELECT s.instruction_ref, s.amount_minor, p.transfer_id, p.amount_minor AS held_minor,
                r.transfer_id AS resolution_id, p.debit_account_id, p.credit_account_id, p.currency,
                p.grant_code, p.programme_id, p.cycle_id, p.provider, p.location,
+               p.wallet_id, p.expires_on,
                sha256(convert_to(s::text, 'UTF8')) AS line_hash
         FROM source s
         LEFT JOIN books.transfer p
@@ -120,41 +132,42 @@ _SETTLE = sql.SQL("""
                min(instruction_ref) FILTER (WHERE transfer_id IS NULL) AS unknown_ref,
                min(instruction_ref) FILTER (WHERE resolution_id IS NOT NULL) AS resolved_ref,
                min(instruction_ref) FILTER (WHERE amount_minor > held_minor) AS exceeded_ref,
+               min(instruction_ref) FILTER (WHERE amount_minor > 0
+                   AND expires_on < %(entry_on)s) AS expired_ref,
                min(instruction_ref) FILTER (WHERE amount_minor IS NULL OR amount_minor < 0)
                    AS unfit_ref,
-               count(DISTINCT currency) AS currencies,
+               CASE WHEN min(currency) < max(currency) THEN 2 ELSE 1 END AS currencies,
                coalesce(bool_and(transfer_id IS NOT NULL AND resolution_id IS NULL
-                   AND amount_minor BETWEEN 0 AND held_minor), true)
+                   AND amount_minor BETWEEN 0 AND held_minor
+                   AND (amount_minor = 0 OR (expires_on < %(entry_on)s) IS NOT TRUE)), true)
                    AND count(*) = count(DISTINCT instruction_ref)
-                   AND count(DISTINCT currency) < 2 AS sound,
+                   AND (min(currency) < max(currency)) IS NOT TRUE AS sound,
                sha256(convert_to(%(entry_body)s, 'UTF8')
                       || coalesce(string_agg(line_hash, ''::bytea ORDER BY line_hash), ''))
                    AS body_hash
         FROM line
     ), {claim}, moved AS (
-        INSERT INTO books.transfer (entry_id, phase, pending_id, {columns})
-        SELECT c.entry_id, CASE WHEN l.amount_minor = 0 THEN 'voided' ELSE 'posted' END,
-               l.transfer_id, l.debit_account_id, l.credit_account_id,
-               CASE WHEN l.amount_minor = 0 THEN l.held_minor ELSE l.amount_minor END, l.currency,
-               l.grant_code, l.programme_id, l.cycle_id, l.provider, l.location, l.instruction_ref
-        FROM line l CROSS JOIN claim c ORDER BY l.transfer_id
+        INSERT INTO books.transfer (entry_id, line_no, phase, pending_id, held_minor, amount_minor,
+                                    {kept})
+        SELECT c.entry_id, row_number() OVER (ORDER BY l.transfer_id),
+               CASE WHEN l.amount_minor = 0 THEN 'voided' ELSE 'posted' END, l.transfer_id,
+               l.held_minor, CASE WHEN l.amount_minor = 0 THEN l.held_minor ELSE l.amount_minor END,
+               {kept}
+        FROM line l CROSS JOIN claim c
     )
     SELECT d.*, (SELECT entry_id FROM claim) AS entry_id FROM digest d
 """)
 
 _RESOLVED = """
-    SELECT count(*) FILTER (WHERE t.phase = 'posted') AS posted_count,
-           coalesce(sum(t.amount_minor) FILTER (WHERE t.phase = 'posted'), 0)::bigint
-               AS posted_minor,
-           count(*) FILTER (WHERE t.phase = 'voided') AS voided_count,
-           coalesce(sum(t.amount_minor) FILTER (WHERE t.phase = 'voided'), 0)::bigint
-               AS voided_minor,
-           (coalesce(sum(p.amount_minor), 0)
-               - coalesce(sum(t.amount_minor) FILTER (WHERE t.phase = 'posted'), 0))::bigint
+    SELECT count(*) FILTER (WHERE phase = 'posted') AS posted_count,
+           coalesce(sum(amount_minor) FILTER (WHERE phase = 'posted'), 0)::bigint AS posted_minor,
+           count(*) FILTER (WHERE phase = 'voided') AS voided_count,
+           coalesce(sum(amount_minor) FILTER (WHERE phase = 'voided'), 0)::bigint AS voided_minor,
+           (coalesce(sum(held_minor), 0)
+               - coalesce(sum(amount_minor) FILTER (WHERE phase = 'posted'), 0))::bigint
                AS released_minor,
            %(already)s::boolean AS already
-    FROM books.transfer t JOIN books.transfer p ON p.transfer_id = t.pending_id
-    WHERE t.entry_id = %(entry)s
+    FROM books.transfers_of(%(entry)s)
 """
 
 
@@ -201,6 +214,7 @@ class _Settling:
     unknown_ref: str | None
     resolved_ref: str | None
     exceeded_ref: str | None
+    expired_ref: str | None
     unfit_ref: str | None
     currencies: int
     sound: bool
@@ -217,9 +231,11 @@ def hold(
     """Put the money of every instruction in `source` on hold.
 
     `source` selects debit_account_id, credit_account_id, amount_minor (above 0), currency,
-    grant_code, programme_id, cycle_id, provider, location, instruction_ref, in this order. Raises
-    `key_used_differently`, `instruction_held_twice`, `amount_unfit`, `currencies_mixed`,
-    `reason_missing`; the database refuses with `account_limit` and `account_unfit`.
+    grant_code, programme_id, cycle_id, provider, location, instruction_ref, wallet_id (of
+    the side that is a control account) and expires_on (the last day of a
+    stated term, else null), in this order. Raises `key_used_differently`, `amount_unfit`,
+    `instruction_held_twice`, `currencies_mixed`, `reason_missing`; the database refuses with
+    `account_limit` and `account_unfit`.
     """
     try:
         return _move(conn, head, "pending", source, params)
@@ -253,14 +269,12 @@ def settle(
     `reason_missing`.
     """
     require_reason(head)
-    statement = _SETTLE.format(source=source, claim=_CLAIM, columns=_COLUMNS)
+    statement = _SETTLE.format(source=source, claim=CLAIM, kept=KEPT)
     cursor = conn.cursor(row_factory=class_row(_Settling))
     try:
-        (found,) = cursor.execute(statement, {**params, **_head_params(head)})
+        (found,) = cursor.execute(statement, {**params, **head_params(conn, head)})
     except errors.UniqueViolation as error:
-        if error.diag.constraint_name != "transfer_one_resolution":
-            raise
-        raise HOLD_ALREADY_RESOLVED.refusal(instruction="of another settlement") from None
+        raise resolved_by_another(error) from None
     if not found.lines:
         return Settled(0, 0, 0, 0, 0)
     if found.entry_id is not None:
@@ -278,9 +292,11 @@ def _move(
     params: Mapping[str, object],
 ) -> Moved:
     require_reason(head)
-    statement = _MOVE.format(source=source, claim=_CLAIM, columns=_COLUMNS)
+    statement = _MOVE.format(source=source, claim=CLAIM, columns=_COLUMNS)
     cursor = conn.cursor(row_factory=class_row(_Moving))
-    (found,) = cursor.execute(statement, {**params, **_head_params(head), "entry_phase": phase})
+    values = {**params, **head_params(conn, head), "entry_phase": phase}
+    values["entry_body"] = body_prefix(head) + phase
+    (found,) = cursor.execute(statement, values)
     if not found.lines:
         return Moved(0, 0)
     if found.entry_id is not None:
@@ -304,6 +320,8 @@ def _refuse_settlement(found: _Settling) -> None:
         raise AMOUNT_UNFIT.refusal(instruction=found.unfit_ref)
     if found.exceeded_ref:
         raise HOLD_EXCEEDED.refusal(instruction=found.exceeded_ref)
+    if found.expired_ref:
+        raise HOLD_EXPIRED.refusal(instruction=found.expired_ref)
     raise CURRENCIES_MIXED.refusal()
 
 
@@ -313,13 +331,24 @@ def _resolved(conn: Connection, entry_id: int, *, already: bool) -> Settled:
     return settled
 
 
+def resolved_by_another(error: errors.UniqueViolation) -> Exception:
+    """Return what to raise where another transaction resolved a hold first."""
+    if error.diag.constraint_name != "transfer_one_resolution":
+        return error
+    return HOLD_ALREADY_RESOLVED.refusal(instruction="of another settlement")
+
+
 def _is_taken(conn: Connection, head: EntryHead) -> bool:
     found = conn.execute("SELECT 1 FROM books.entry WHERE key = %s", [head.key]).fetchone()
     return found is not None
 
 
-def _head_params(head: EntryHead) -> dict[str, object]:
+def head_params(conn: Connection, head: EntryHead) -> dict[str, object]:
+    """Return the head as the named parameters of `CLAIM`. Raises `entry_unknown`."""
     return {
+        "entry_recorded_on": head.recorded_on,
+        "entry_adjustment": head.adjustment,
+        "entry_corrects": corrected(conn, head),
         "entry_ref": head.entry_ref,
         "entry_key": head.key,
         "entry_event": head.event,

@@ -113,7 +113,7 @@ class CardFiles:
         return writer.close()
 
     def read(self, document: Document) -> Iterator[Reading]:
-        """Yield all that a result, answer, settlement or reject file says.
+        """Yield all that a result, answer, settlement, redemption or reject file says.
 
         Never raises. A file whose head or trailer cannot be trusted, or that is another
         programme's, yields findings only.

@@ -10,7 +10,7 @@ Head (all kinds)
     exponent    decimals of the currency's minor unit; every amount is in minor units, digits only
     sequence    1 from the agency (an order is never split); the processor numbers its own files
     about       empty in LOAD and INQUIRY, the answered file id in RESULT, ANSWER and REJECT,
-                the business date in SETTLEMENT
+                the business date in SETTLEMENT and REDEMPTION
 Trailer (all kinds)
     T | number of details | sum of their amounts | hash total, ten digits
     The hash total is the sum over the details of CRC-32 (ISO-HDLC, as in zlib and PKZIP) of the
@@ -27,7 +27,13 @@ From the processor
     SETTLEMENT  O | opening float, then D | line | our reference | LOAD, FEE or FUNDING | amount
                   | provider ref, then C | closing float
                 opening + funding - loads - fees = closing; a fee or funding may have no reference
+    REDEMPTION  D | line | our reference | PURCHASE, CASH or REFUND | amount | transaction id
+                  | vendor | day of use
     REJECT      E | reject code | text           (the whole file named in `about`; no details)
+
+A REDEMPTION names the load that the value was drawn from, the oldest of the card first; what is
+drawn from two loads is two lines. Its transaction id holds a letter and is never given twice; the
+vendor is the processor's code of it, and may be empty for CASH.
 
 A load is known for ever by our reference: sent again under another file id it is answered again
 and not executed again. A question is answered after every load file that reached the processor
@@ -51,6 +57,8 @@ HASH_MODULUS = 10**10
 FILE_ID = re.compile(r"[A-Z0-9]{1,35}")  # ours and the processor's; also our references
 PROGRAMME = re.compile(r"[A-Za-z0-9_-]{1,35}")
 CARD_REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Never digits alone, so never the number of a card.
+TRANSACTION_ID = re.compile(r"(?=[0-9]*[A-Z])[A-Z0-9]{1,35}")
 AMOUNT = re.compile(r"0|[1-9][0-9]{0,14}")
 
 _SEPARATORS = re.compile(r"[ ._-]")

@@ -1,4 +1,4 @@
-"""What a believed line of the processor means for an instruction or for the float.
+"""What a believed line of the processor means for an instruction, for the float or for a wallet.
 
 A code outside the agreement, or one that contradicts its amount, is UNKNOWN and a finding: nobody
 guesses whether a card was loaded.
@@ -6,13 +6,14 @@ guesses whether a card was loaded.
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from adapters.cards.layout import (
     CARD_NUMBER,
     CARD_REFERENCE,
     REJECT_CODES,
     RESULT_CODES,
+    TRANSACTION_ID,
     Code,
     is_card_number,
 )
@@ -22,6 +23,7 @@ from adapters.port import (
     Observation,
     Outcome,
     Reading,
+    Redemption,
     StatementBalance,
     StatementLine,
 )
@@ -55,6 +57,8 @@ MOVEMENTS: Mapping[str, tuple[str, int]] = {
     "FEE": ("fee", -1),
     "FUNDING": ("funding", 1),
 }
+# The uses of value in a REDEMPTION, and what they are called everywhere else.
+USES: Mapping[str, str] = {"PURCHASE": "purchase", "CASH": "cash", "REFUND": "refund"}
 _CODE = re.compile(r"[0-9A-Z]{1,4}")
 
 NOT_FOUND = "NOT_FOUND"  # the reason of a load that the processor never saw
@@ -125,6 +129,42 @@ def settlement(head: Head, line: Line) -> Iterator[Reading]:
             observed_at=head.created_at,
             place=line.place,
         )
+
+
+def redemption(head: Head, line: Line) -> Iterator[Reading]:
+    """Yield the use of value of a line of a REDEMPTION."""
+    _, _, _, code, _, transaction_id, vendor, day = line.fields
+    booked_on, used_on = date_of(head.about), date_of(day)
+    if is_card_number(vendor):
+        yield CARD_NUMBER.finding(line.place, masked(vendor))
+    elif fault := _redemption_fault(line, used_on):
+        yield LINE_MALFORMED.finding(line.place, fault=fault)
+    elif line.amount_minor and booked_on and used_on:
+        yield Redemption(
+            report_id=head.file_id,
+            transaction_id=transaction_id,
+            ref=line.ref,
+            kind=USES[code],
+            amount_minor=line.amount_minor,
+            currency=head.currency,
+            booked_on=booked_on,
+            used_on=used_on,
+            vendor=vendor,
+            place=line.place,
+        )
+
+
+def _redemption_fault(line: Line, used_on: date | None) -> str:
+    _, _, _, code, _, transaction_id, vendor, _ = line.fields
+    if code not in USES:
+        return "kind of use"
+    if not line.amount_minor:
+        return "amount"
+    if not TRANSACTION_ID.fullmatch(transaction_id):
+        return "transaction id"
+    if vendor and not CARD_REFERENCE.fullmatch(vendor):
+        return "vendor"
+    return "" if used_on else "day of use"
 
 
 def balance(head: Head, kind: str, amount_minor: int) -> Iterator[StatementBalance]:

@@ -46,7 +46,8 @@ HEAD_MALFORMED = Problem(
 KIND_UNKNOWN = Problem(
     "card_file_kind_unknown",
     "A card file of the kind {value} is not one we read.",
-    "Results, answers, settlements and rejects are read; ask the processor what this file is.",
+    "Results, answers, settlements, redemptions and rejects are read; ask the processor what this "
+    "file is.",
     weight=Weight.REFUSED,
 )
 TRAILER_MISSING = Problem(
@@ -77,6 +78,7 @@ _SAY: Mapping[str, Callable[[Head, Line], Iterator[Reading]]] = MappingProxyType
         "RESULT": outcomes.result,
         "ANSWER": outcomes.answer,
         "SETTLEMENT": outcomes.settlement,
+        "REDEMPTION": outcomes.redemption,
     }
 )
 
@@ -135,7 +137,7 @@ def _check(head: Head, file: str, records: Sequence[str], totals: _Totals) -> It
         if line.finding:
             yield line.finding
         elif line.ref:
-            if line.ref in seen:
+            if line.ref in seen and SHAPES[head.kind].once:
                 totals.repeated.add(line.ref)
                 yield REF_REPEATED.finding(line.place, masked(line.ref))
             seen.add(line.ref)

@@ -38,6 +38,7 @@ class Shape(NamedTuple):
     amount_at: int
     others: Mapping[str, int]  # the tag of a record beside the details → its number of fields
     without_ref: frozenset[str] = frozenset()  # what may stand without a reference
+    once: bool = True  # a reference stands in it once
 
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
@@ -45,13 +46,15 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "RESULT": Shape(7, 4, {}),
         "ANSWER": Shape(9, 5, {}),
         "SETTLEMENT": Shape(6, 4, {"O": 2, "C": 2}, frozenset({"FEE", "FUNDING"})),
+        "REDEMPTION": Shape(8, 4, {}, once=False),
         "REJECT": Shape(0, 0, {"E": 3}),
     }
 )
+_DATED = frozenset({"SETTLEMENT", "REDEMPTION"})
 
 
 class Head(NamedTuple):
-    """The head of a file; `about` is what it answers, or the business date of a settlement."""
+    """The head of a file; `about` is what it answers, or its business date."""
 
     kind: str
     file_id: str
@@ -93,9 +96,7 @@ def head_of(record: str) -> Head | None:
         return None
     if not all(pattern.fullmatch(value) for pattern, value in patterns):
         return None
-    if kind in SHAPES and not (
-        date_of(about) if kind == "SETTLEMENT" else FILE_ID.fullmatch(about)
-    ):
+    if kind in SHAPES and not (date_of(about) if kind in _DATED else FILE_ID.fullmatch(about)):
         return None
     return Head(kind, file_id, programme, created_at, currency, int(exponent), about)
 

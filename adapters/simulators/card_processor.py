@@ -6,13 +6,16 @@ loaded, the float each programme has with it. Killed at any moment it goes on wh
 appear and are moved only after the state that they tell of is committed.
 
     python -m adapters.simulators.card_processor --inbox DIR --outbox DIR --state FILE \
-        --float-minor N [--fee-minor-per-load N] [--once] [--settle YYYY-MM-DD]
+        --float-minor N [--fee-minor-per-load N] [--once] [--settle YYYY-MM-DD] \
+        [--redeem YYYY-MM-DD [--percent N]]
 
 The last three digits of a card reference choose what goes wrong:
     901  rejected, code 51 (card not activated)
     902  loaded, and left out of the result file; an inquiry finds it
     903  code 61 on the first load of a card: half the amount, rounded down to whole units
     904  not loaded, and left out of the result file; an inquiry does not find it
+    905  loaded, and never used
+    906  used, and the same use is reported a second time in the same file
 Beyond that a load is refused with 71 when the float does not cover it and its fee, and with 94 when
 its reference was used with another card or amount. A reference known already is answered as it was
 before and not loaded again. A load file is refused as a whole: F01 unreadable, F02 totals disagree,
@@ -21,7 +24,8 @@ F03 file id used before, F04 other currency than the programme's, F05 a referenc
 The float of `--float-minor` is given to each programme it meets, and the first settlement books it
 as funding. A settlement of a date holds the loads effective until then that no earlier one held,
 and one fee for them all. It reads no clock: answers bear the time of the question, settlements
-18:00 UTC of their date.
+18:00 UTC of their date. `redeem` lets every card use a share of what is left of its loads, the
+oldest first, at one of seven vendors, and reports it; a date is reported once.
 """
 
 import argparse
@@ -35,6 +39,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from adapters.simulators.card_state import INSERT_LOAD, LEFT, STATE
 from adapters.simulators.card_wire import (
     NO_HEAD,
     Answer,
@@ -46,24 +51,9 @@ from adapters.simulators.card_wire import (
     read_lines,
 )
 
-STATE = """
-CREATE TABLE IF NOT EXISTS programmes (
-  programme TEXT PRIMARY KEY, currency TEXT NOT NULL, exponent INTEGER NOT NULL,
-  available_minor INTEGER NOT NULL, stated_minor INTEGER NOT NULL, funding_minor INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS loads (
-  number INTEGER PRIMARY KEY, ref TEXT NOT NULL UNIQUE, file_id TEXT NOT NULL,
-  programme TEXT NOT NULL, card_ref TEXT NOT NULL, asked_minor INTEGER NOT NULL,
-  code TEXT NOT NULL, loaded_minor INTEGER NOT NULL, fee_minor INTEGER NOT NULL,
-  effective_on TEXT NOT NULL, loaded_at TEXT NOT NULL, settlement INTEGER);
-CREATE TABLE IF NOT EXISTS settled (
-  programme TEXT NOT NULL, on_date TEXT NOT NULL, PRIMARY KEY (programme, on_date));
-CREATE TABLE IF NOT EXISTS answers (
-  number INTEGER PRIMARY KEY, name TEXT NOT NULL, question TEXT, published INTEGER NOT NULL);
-"""
-INSERT_LOAD = "INSERT OR IGNORE INTO loads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
-
 _POLL_SECONDS = 0.5
+_WHOLE = 100
+_VENDORS = 7
 
 
 class CardProcessor:
@@ -125,6 +115,24 @@ class CardProcessor:
         with self._transaction():
             programmes = [row[0] for row in self._db.execute("SELECT programme FROM programmes")]
             written = sum(self._settle(programme, on_date.isoformat()) for programme in programmes)
+        self._publish()
+        return written
+
+    def redeem(self, on_date: date, percent: int = _WHOLE) -> int:
+        """Let the cards use `percent` of what is left of each load, and report it as of `on_date`.
+
+        Amounts are rounded down to whole units, except for all that is left. Returns how many
+        report files were written: one for each programme, none for a date reported before.
+        """
+        with self._transaction():
+            at = f"{on_date.isoformat()}T19:00:00Z"
+            heads = [
+                Head("", "", programme, at, currency, exponent)
+                for programme, currency, exponent in self._db.execute(
+                    "SELECT programme, currency, exponent FROM programmes"
+                ).fetchall()
+            ]
+            written = sum(self._redeem(head, percent) for head in heads)
         self._publish()
         return written
 
@@ -279,6 +287,26 @@ class CardProcessor:
         )
         return True
 
+    def _redeem(self, head: Head, percent: int) -> bool:
+        on_date = head.created[:10]
+        reported = (head.programme, on_date)
+        if not self._db.execute("INSERT OR IGNORE INTO redeemed VALUES (?, ?)", reported).rowcount:
+            return False
+        unit = 1 if percent == _WHOLE else 10**head.exponent
+        (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM uses").fetchone()
+        with self._answer("REDEMPTION", head, on_date, None) as answer:
+            for load, ref, card_ref, left in self._db.execute(LEFT, reported).fetchall():
+                amount = left * percent // _WHOLE // unit * unit
+                if not amount or card_ref.endswith("905"):
+                    continue
+                number += 1
+                use = (number, load, amount, on_date)
+                self._db.execute("INSERT INTO uses VALUES (?, ?, ?, ?)", use)
+                after = (f"CPT{number:09d}", f"V{number % _VENDORS + 1:03d}", on_date)
+                for _ in range(2 if card_ref.endswith("906") else 1):
+                    answer.detail(ref, amount, "PURCHASE", after=after)
+        return True
+
     def _next_number(self) -> int:
         (number,) = self._db.execute("SELECT coalesce(max(number), 0) + 1 FROM answers").fetchone()
         return int(number)
@@ -336,15 +364,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fee-minor-per-load", type=int, default=0)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--settle", type=date.fromisoformat, metavar="YYYY-MM-DD")
+    parser.add_argument("--redeem", type=date.fromisoformat, metavar="YYYY-MM-DD")
+    parser.add_argument("--percent", type=int, default=_WHOLE)
     given = parser.parse_args(arguments)
     with CardProcessor(
         given.inbox, given.outbox, given.state, given.float_minor, given.fee_minor_per_load
     ) as processor:
         taken = processor.run_once()
         settled = processor.settle(given.settle) if given.settle else 0
-        sys.stdout.write(f"{taken} files taken, {settled} settlement files written\n")
+        redeemed = processor.redeem(given.redeem, given.percent) if given.redeem else 0
+        sys.stdout.write(
+            f"{taken} files taken, {settled} settlement files written"
+            + (f", {redeemed} redemption files written\n" if given.redeem else "\n")
+        )
         with suppress(KeyboardInterrupt):
-            while not (given.once or given.settle):
+            while not (given.once or given.settle or given.redeem):
                 time.sleep(_POLL_SECONDS)
                 processor.run_once()
     return 0

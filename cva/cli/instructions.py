@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from cva.cli.output import Cell, Money, Shape, show
 from cva.cli.session import open_session
+from cva.payments.redemptions import wallet_of
 from ledgers.problems import Answer, Problem
 
 LINE_NOT_FOUND = Problem(
@@ -82,29 +83,38 @@ def lines(
 
 
 def line(instruction: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
-    """Show one line: what was planned, what the provider said of it, what the books did."""
+    """Show one line: what was planned, said and booked, and the wallet that it loads."""
     session = open_session()
     with session.reading() as conn:
         planned = _planned(conn, instruction)
         said = conn.execute(_SAID, (instruction,)).fetchall()
         booked = conn.execute(_BOOKED, (instruction,)).fetchall()
+        wallet = wallet_of(conn, instruction)
     show(
         ["plan", "household", "kind", "attempt", "state", "amount", "registration"],
         [planned],
-        shape,
-    )
+        shape, below=("registration", "attempt", "kind", "household"),
+    )  # fmt: skip
     show(
         ["document", "sha256", "outcome", "evidence", "amount", "reason", "on"],
         [(name, sha, outcome, evidence, None if minor is None else Money(minor, currency), reason,
           on) for name, sha, outcome, evidence, minor, currency, reason, on in said],
-        shape, "Said",
+        shape, "Said", below=("sha256", "reason", "document"),
     )  # fmt: skip
     show(
         ["entry", "event", "on", "phase", "debit", "credit", "amount"],
         [(entry, event, on, phase, debit, credit, Money(minor, currency))
          for entry, event, on, phase, debit, credit, minor, currency in booked],
-        shape, "Booked",
+        shape, "Booked", below=("event", "entry", "on"),
     )  # fmt: skip
+    if wallet:
+        show(
+            ["wallet", "account", "loaded", "spent", "available"],
+            [(one.wallet_ref, one.account, Money(one.loaded_minor, one.currency),
+              Money(one.spent_minor, one.currency), Money(one.available_minor, one.currency))
+             for one in wallet],
+            shape, "Wallet",
+        )  # fmt: skip
 
 
 def _planned(conn: Connection, instruction: str) -> tuple[Cell, ...]:

@@ -9,6 +9,7 @@ from cva.cli.output import Shape, say, show
 from cva.cli.session import open_session
 from cva.programmes import publishing
 from cva.programmes.loading import load
+from cva.programmes.model import SPENT_AT_THE_LOAD
 
 app = typer.Typer(help="Programme files: check, publish, list, show.", no_args_is_help=True)
 
@@ -47,7 +48,7 @@ def list_programmes(shape: Shape = typer.Option(Shape.TABLE, "--format")) -> Non
 
 @app.command("show")
 def show_programme(code: str) -> None:
-    """Show the newest published version of a programme."""
+    """Show the newest published version of a programme, with the contract that it is paid under."""
     session = open_session()
     with session.reading() as conn:
         row = conn.execute(
@@ -57,4 +58,8 @@ def show_programme(code: str) -> None:
         ).fetchone()
     if row is None:
         raise publishing.PROGRAMME_NOT_FOUND.refusal(programme=code)
-    say(json.dumps(row[0], ensure_ascii=False, indent=1))
+    document = row[0]
+    document["provider"].setdefault(
+        "contract", SPENT_AT_THE_LOAD.model_dump(mode="json", exclude_none=True)
+    )
+    say(json.dumps(document, ensure_ascii=False, indent=1))

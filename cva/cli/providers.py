@@ -8,9 +8,9 @@ import typer
 
 from adapters.port import Document
 from cva import providers
-from cva.cli.output import Shape, say, show, warn
+from cva.cli.output import Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import open_session
-from cva.payments import observing, sending
+from cva.payments import observing, redemptions, sending
 from ledgers.problems import PROBLEMS
 
 FINDINGS_TOLD_MAX = 20
@@ -71,6 +71,35 @@ def read_file(code: str, file: Path) -> None:
     counts = {"observations": 0, **kept}
     say(_counted(counts) if kept else "This file was read before; nothing changed.")
     _tell(found, code)
+
+
+@app.command("redemptions")
+def book_redemptions(
+    code: str, file: Path, shape: Shape = typer.Option(Shape.TABLE, "--format")
+) -> None:
+    """Book what recipients used, from the provider's redemption report, item by item."""
+    session = open_session()
+    provider = session.provider(code)
+    document = Document(file.name, file.read_bytes())
+    with session.transaction() as conn:
+        done = redemptions.book(
+            conn, session.vault, provider, document, person_id=session.person_id,
+            at=session.clock.now(),
+        )  # fmt: skip
+        currency = redemptions.kept_on_wallets(conn, code)[0].currency
+    show_parts(
+        [
+            Part("report", ["items", "recorded", "used", "refunded", "refused", "before"],
+                 [(done.items, done.recorded, Money(done.used_minor, currency),
+                   Money(done.refunded_minor, currency), len(done.answers),
+                   "yes" if done.already else "no")]),
+            Part("refused", ["line", "transaction", "answer", "about"],
+                 [(answer.item_no, answer.item_key, answer.code, answer.fact)
+                  for answer in done.answers]),
+        ],
+        shape,
+    )  # fmt: skip
+    _tell([(str(f.place), f.problem.code, f.sentence) for f in done.findings], code)
 
 
 @app.command()

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -31,7 +31,8 @@ from cva.jobs import Work, running
 from cva.progress import Progress, shown
 from cva.providers import Provider, connect
 from cva.settings import Settings, settings_of
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Problem, Refusal
+from ledgers.transparency.sealing import seal_waiting
 
 SPEAKER_UNKNOWN = Problem(
     "speaker_unknown",
@@ -115,9 +116,15 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
-        """Give a connection whose work is kept at the end, or not at all."""
+        """Give a connection whose work is kept at the end, or not at all.
+
+        What it recorded in the books then gets its place in the log.
+        """
         with transaction(self.engine) as conn:
             yield conn
+        # The work is kept already: what cannot be sealed now waits in the queue, visible as such.
+        with suppress(Refusal), transaction(self.engine) as conn:
+            seal_waiting(conn)
 
     @contextmanager
     def reading(self) -> Iterator[psycopg.Connection]:

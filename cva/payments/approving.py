@@ -20,6 +20,7 @@ from cva.payments.planning import Plan
 from ledgers.entries import EntryHead, record, reverse
 from ledgers.problems import Answer, Problem
 from ledgers.transfers import settle
+from ledgers.transparency.bundle import PlanSignature
 
 PREPARER_MAY_NOT_SIGN = Problem(
     "preparer_may_not_sign",
@@ -140,6 +141,16 @@ def signed_message(plan: Plan, act: str) -> bytes:
     return f"cva/{act}/v1\n{plan.plan_id}\n{plan.digest.hex()}\n".encode()
 
 
+def signatures(conn: Connection, plan_id: str) -> list[PlanSignature]:
+    """Return who signed a plan, with the keys that check it."""
+    rows = conn.execute(
+        "SELECT act, person_id, public_key, signature FROM payments.signature"
+        " JOIN staff.person USING (person_id) WHERE plan_id = %s ORDER BY act, person_id",
+        (plan_id,),
+    )
+    return [PlanSignature(act, who, bytes(key), bytes(signed)) for act, who, key, signed in rows]
+
+
 def cancel(conn: Connection, plan_id: str, *, person_id: str, reason: str, at: datetime) -> int:
     """Cancel a plan of which nothing can have been taken; its money is free again.
 
@@ -171,6 +182,7 @@ def cancel(conn: Connection, plan_id: str, *, person_id: str, reason: str, at: d
         head = EntryHead(
             entry_ref=new_id("je", at), key=f"uncommit:{plan_id}", event="commitment_released",
             effective_on=day_of(at), recorded_by=person_id, reason=f"plan {plan_id} cancelled",
+            recorded_on=day_of(at),
         )  # fmt: skip
         reverse(conn, committed[0], head)
     acts.record(
@@ -187,9 +199,11 @@ def _void_holds(conn: Connection, plan: Plan, person_id: str, at: datetime) -> N
     if released is None:
         return
     head = EntryHead(
-        entry_ref=new_id("je", at), key=f"unhold:{plan.plan_id}", event="load_settled",
-        effective_on=max(day_of(at), plan.execute_on), recorded_by=person_id,
+        entry_ref=new_id("je", at), key=f"unhold:{plan.plan_id}",
+        event=accounts_of(conn, plan).events.failed,
+        effective_on=day_of(at), recorded_by=person_id,
         reason=f"plan {plan.plan_id} cancelled",
+        recorded_on=day_of(at),
     )  # fmt: skip
     settle(conn, head, _NOTHING_PAID, {"plan": plan.plan_id})
 
@@ -199,5 +213,6 @@ def _commit_budget(conn: Connection, plan: Plan, person_id: str, at: datetime) -
     head = EntryHead(
         entry_ref=new_id("je", at), key=commitment_key(plan.plan_id), event="commitment",
         effective_on=day_of(at), recorded_by=person_id, reason=f"plan {plan.plan_id} approved",
+        recorded_on=day_of(at),
     )  # fmt: skip
-    record(conn, head, accounts.budget_move("9010", "9020", plan.total_minor))
+    record(conn, head, accounts.budget_move("commitment", plan.total_minor))

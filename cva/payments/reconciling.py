@@ -87,11 +87,27 @@ _BOOKED = sql.SQL("""
 """)
 
 
-# Fees that are in the books: `funding.book_fees` names the statement line in the entry's key.
+# Fees that are in the books: `funding.book_fees` names the statement line in the entry's key. And
+# what people or rules have matched with other entries, or two people have written off: a matched
+# line of a plan is not said twice, its instruction is in the books' net already.
 _COVERED = sql.SQL("""
     SELECT substr(e.key, 5) AS line_id, l.amount_minor
     FROM books.entry e JOIN books.leg l USING (entry_id) JOIN books.account a USING (account_id)
     WHERE starts_with(e.key, 'fee/') AND a.chart_code IN ('1010', '1110')
+    UNION ALL
+    SELECT concat_ws('/', b.provider, b.account, b.statement_id, b.line_id), c.applied_minor
+    FROM recon.source s
+    JOIN recon.line l USING (source_id)
+    JOIN recon.clearing c USING (line_no)
+    JOIN recon.run r USING (run_id)
+    JOIN payments.statement_line b ON b.provider = s.comparison AND b.line_id = l.line_id
+      AND b.account || '/' || b.statement_id = l.statement_id
+    WHERE s.side = 'theirs' AND s.kind = 'statement'
+      AND s.comparison IN (SELECT provider FROM payments.plan WHERE cycle_id = %(cycle)s)
+      AND (r.act = 'write_off'
+           OR (b.plan_id IS NULL OR b.kind NOT IN ('payment', 'return'))
+              AND NOT EXISTS (SELECT FROM books.entry f WHERE f.key = concat_ws(
+                    '/', 'fee', b.provider, b.account, b.statement_id, b.line_id)))
 """)
 
 

@@ -1,7 +1,8 @@
 """Releasing a plan: one transaction that makes it certain the plan will be paid, once.
 
 The releaser signs the digest; every line that is not stopped becomes a pending transfer, which
-reserves the provider's float or the bank balance; and the outbox gets one row for each file. After
+reserves the provider's float or the bank balance (where value stays on the households' wallets
+until it is used, these are opened here); and the outbox gets one row for each file. After
 the commit a crash anywhere is resumed by *sending*; before it nothing has happened.
 """
 
@@ -13,13 +14,15 @@ from psycopg import Connection, sql
 from cva import acts
 from cva.identifiers import new_id
 from cva.payments import planning
-from cva.payments.accounts import Accounts, accounts_of
-from cva.payments.approving import sign
+from cva.payments.accounts import Accounts, accounts_of, day_of, wallet_ref
+from cva.payments.approving import sign, signatures
 from cva.payments.planning import Plan
 from cva.progress import Progress, stages
 from ledgers.entries import EntryHead
 from ledgers.problems import Problem
 from ledgers.transfers import hold
+from ledgers.transparency.bundle import signatures_digest
+from ledgers.wallets import open_wallets
 
 # Banks commonly cap a file near 50,000 instructions; a plan beyond that is sent in parts.
 LINES_PER_FILE = 50_000
@@ -32,10 +35,19 @@ NOTHING_TO_RELEASE = Problem(
 
 _STAGES = 2  # its money is on hold, it stands in a file
 _HOLDS = sql.SQL("""
-    SELECT %(expense)s::integer AS debit_account_id, %(source)s::integer AS credit_account_id,
+    SELECT %(loaded)s::integer AS debit_account_id, %(source)s::integer AS credit_account_id,
            amount_minor, %(currency)s::char(3) AS currency, %(grant)s::text AS grant_code,
            %(programme)s::text AS programme_id, cycle_id, %(provider)s::text AS provider,
-           coalesce(province, '') AS location, instruction_ref
+           coalesce(province, '') AS location, instruction_ref,
+           {wallet}::bigint AS wallet_id, NULL::date AS expires_on
+    FROM payments.line WHERE plan_id = %(plan)s AND stopped IS NULL
+""")
+_NO_WALLET = sql.SQL("NULL")
+_WALLET = sql.SQL("""(
+    SELECT w.wallet_id FROM books.wallet w
+    WHERE w.wallet_ref = %(wallets)s::text || household_id)""")
+_WALLETS = sql.SQL("""
+    SELECT %(wallets)s::text || household_id, %(provider)s::text, %(on)s::date
     FROM payments.line WHERE plan_id = %(plan)s AND stopped IS NULL
 """)
 
@@ -97,17 +109,24 @@ def release(
 def _hold_lines(
     conn: Connection, plan: Plan, accounts: Accounts, person_id: str, at: datetime
 ) -> None:
+    # The entry names who signed what, so that nobody can put other approvals under it later.
+    signed = signatures_digest(plan.plan_id, plan.digest, signatures(conn, plan.plan_id))
     head = EntryHead(
-        entry_ref=new_id("je", at), key=f"hold:{plan.plan_id}", event="load_instructed",
-        effective_on=plan.execute_on, recorded_by=person_id,
-        reason=f"plan {plan.plan_id} released",
+        entry_ref=new_id("je", at), key=f"hold:{plan.plan_id}", event=accounts.events.instructed,
+        effective_on=day_of(at), recorded_by=person_id,
+        reason=f"plan {plan.plan_id} released; evidence {signed.hex()}",
+        recorded_on=day_of(at),
     )  # fmt: skip
     values = {
-        "expense": accounts.expense, "source": accounts.source, "currency": plan.currency,
+        "loaded": accounts.loaded, "source": accounts.source, "currency": plan.currency,
         "grant": accounts.grant_code, "programme": accounts.programme_id,
-        "provider": plan.provider, "plan": plan.plan_id,
+        "provider": plan.provider, "plan": plan.plan_id, "on": day_of(at),
+        "wallets": wallet_ref(plan.provider, ""),
     }  # fmt: skip
-    hold(conn, head, _HOLDS, values)
+    if accounts.has_wallets:
+        open_wallets(conn, _WALLETS, values)
+    wallet = _WALLET if accounts.has_wallets else _NO_WALLET
+    hold(conn, head, _HOLDS.format(wallet=wallet), values)
 
 
 def _fill_outbox(conn: Connection, plan: Plan, at: datetime) -> int:

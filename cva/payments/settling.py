@@ -3,7 +3,9 @@
 For every pending line the observation with the highest evidence decides; arrival decides nothing.
 Lines whose best observations contradict each other, and lines of which only acceptance or UNKNOWN
 is known, stay pending: their money stays reserved and somebody asks. A line loaded with less than
-was instructed is loaded with what was loaded; the rest is released and may follow.
+was instructed is loaded with what was loaded; the rest is released and may follow. Where the
+contract recognises the expense at redemption, what is loaded stands on the households' wallets and
+its budget stays committed until `redemptions` books its use.
 
 A bank's status report never proves a payment: only a booked statement entry does. That ranking is
 the adapters' (`adapters.port.Evidence`); a bank adapter yields EXECUTED only from statements.
@@ -85,14 +87,23 @@ _RETURN_OUTCOMES = """
     FROM returned ORDER BY line_no
 """
 
+# The entry names what it rests on, so that nobody can put other documents under it later.
+_EVIDENCE = """
+    SELECT encode(payments.evidence_digest(array_agg(instruction_ref ORDER BY line_no),
+        array_agg(observation_id ORDER BY line_no)), 'hex') FROM {table}
+"""
+
 _STAGES = 4  # what was said is weighed, booked, what came back is booked, where it stands
 _SETTLE_SOURCE = sql.SQL("SELECT instruction_ref, amount_minor FROM decided")
 
 _RETURN_SOURCE = sql.SQL("""
-    SELECT %(source)s::integer AS debit_account_id, %(expense)s::integer AS credit_account_id,
+    SELECT %(source)s::integer AS debit_account_id, %(loaded)s::integer AS credit_account_id,
            amount_minor, %(currency)s::char(3) AS currency, %(grant)s::text AS grant_code,
            %(programme)s::text AS programme_id, %(cycle)s::text AS cycle_id,
-           %(provider)s::text AS provider, location, instruction_ref
+           %(provider)s::text AS provider, location, instruction_ref,
+           (SELECT h.wallet_id FROM books.transfer h WHERE h.phase = 'pending'
+              AND h.instruction_ref = returned.instruction_ref) AS wallet_id,
+           NULL::date AS expires_on
     FROM returned
 """)
 
@@ -174,20 +185,26 @@ def _settle_pending(
     newest = _one(conn, "SELECT max(observation_id) FROM decided")
     if not newest:
         return transfers.Settled(0, 0, 0, 0, 0)
+    evidence = _text(conn, _EVIDENCE.format(table="decided"))
     head = EntryHead(
-        entry_ref=new_id("je", at), key=f"settle:{plan.plan_id}:{newest}", event="load_settled",
-        effective_on=day_of(at), recorded_by=person_id, reason=f"plan {plan.plan_id} settled",
+        entry_ref=new_id("je", at), key=f"settle:{plan.plan_id}:{newest}",
+        event=accounts.events.settled,
+        effective_on=day_of(at), recorded_by=person_id,
+        reason=f"plan {plan.plan_id} settled; evidence {evidence}",
+        recorded_on=day_of(at),
     )  # fmt: skip
     settled = transfers.settle(conn, head, _SETTLE_SOURCE, {})
-    legs = []
-    if settled.posted_minor:
-        legs += accounts.budget_move("9020", "9040", settled.posted_minor)
-    if settled.released_minor:
-        legs += accounts.budget_move("9020", "9010", settled.released_minor)
+    moves = [("commitment_released", settled.released_minor)]
+    if not accounts.has_wallets:  # else it is spent, and no longer committed, when it is used
+        moves.insert(0, ("commitment_liquidated", settled.posted_minor))
+    legs = [leg for event, minor in moves if minor for leg in accounts.budget_move(event, minor)]
+    if not legs:
+        return settled
     memo = EntryHead(
         entry_ref=new_id("je", at), key=f"liquidate:{plan.plan_id}:{newest}",
-        event="commitment_liquidated", effective_on=day_of(at), recorded_by=person_id,
+        event=moves[0][0], effective_on=day_of(at), recorded_by=person_id,
         reason=f"plan {plan.plan_id} settled",
+        recorded_on=day_of(at),
     )  # fmt: skip
     record(conn, memo, legs)
     return settled
@@ -202,24 +219,35 @@ def _book_returns(
     if row is None or not row[0]:
         return 0, 0
     count, amount_minor, newest = row
+    evidence = _text(conn, _EVIDENCE.format(table="returned"))
     head = EntryHead(
-        entry_ref=new_id("je", at), key=f"return:{plan.plan_id}:{newest}", event="load_returned",
-        effective_on=day_of(at), recorded_by=person_id, reason=f"plan {plan.plan_id}: came back",
+        entry_ref=new_id("je", at), key=f"return:{plan.plan_id}:{newest}",
+        event=accounts.events.returned,
+        effective_on=day_of(at), recorded_by=person_id,
+        reason=f"plan {plan.plan_id}: came back; evidence {evidence}",
+        recorded_on=day_of(at),
     )  # fmt: skip
     values = {
-        "source": accounts.source, "expense": accounts.expense, "currency": plan.currency,
+        "source": accounts.source, "loaded": accounts.loaded, "currency": plan.currency,
         "grant": accounts.grant_code, "programme": accounts.programme_id, "cycle": plan.cycle_id,
         "provider": plan.provider,
     }  # fmt: skip
     transfers.transfer(conn, head, _RETURN_SOURCE, values)
     memo = EntryHead(
-        entry_ref=new_id("je", at), key=f"unspend:{plan.plan_id}:{newest}", event="load_returned",
+        entry_ref=new_id("je", at), key=f"unspend:{plan.plan_id}:{newest}",
+        event=accounts.returned_budget,
         effective_on=day_of(at), recorded_by=person_id, reason=f"plan {plan.plan_id}: came back",
+        recorded_on=day_of(at),
     )  # fmt: skip
-    record(conn, memo, accounts.budget_move("9040", "9010", amount_minor))
+    record(conn, memo, accounts.budget_move(accounts.returned_budget, amount_minor))
     return count, amount_minor
 
 
 def _one(conn: Connection, query: str) -> int:
     row = conn.execute(query).fetchone()
     return int(row[0] or 0) if row else 0
+
+
+def _text(conn: Connection, query: str) -> str:
+    row = conn.execute(query).fetchone()
+    return str(row[0]) if row else ""

@@ -9,7 +9,7 @@ from eligibility.entitlements import exact_problem, tariff_of
 from eligibility.rules.checked import findings_of, read_text, refused
 from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
 from ledgers.money import format_amount
-from ledgers.problems import Finding, Problem
+from ledgers.problems import Finding, Problem, Refusal
 
 PROGRAMME_REFUSED = Problem(
     "programme_refused",
@@ -46,6 +46,13 @@ PROGRAMME_THRESHOLDS = Problem(
     "programme_thresholds",
     "The threshold above {above} asks for {approvers} approvers, no more than the one before it.",
     "Let amounts and numbers of approvers rise from one threshold to the next.",
+)
+
+PROGRAMME_CONTRACT_OF_BANK = Problem(
+    "programme_contract_of_bank",
+    "A bank transfer is the recipient's when it is booked; this programme states a contract about"
+    " balances.",
+    "Leave the contract out: a bank keeps no value for recipients.",
 )
 
 GOES_WITH = {
@@ -105,6 +112,7 @@ def _amounts(programme: Programme, document: Document) -> Iterator[Finding]:
 def _together(programme: Programme, document: Document) -> Iterator[Finding]:
     """Yield what does not fit together in a programme whose every part is right."""
     yield from _mechanism(programme, document)
+    yield from _contract(programme, document)
     yield from _money(programme, document)
     yield from _thresholds(programme, document)
 
@@ -136,6 +144,20 @@ def _mechanism(programme: Programme, document: Document) -> Iterator[Finding]:
             expected=f"{expected}, {'with' if expected == 'restricted' else 'without'} places",
             given=f"{programme.restriction}, with {len(programme.restricted_to)} places",
         )
+
+
+def _contract(programme: Programme, document: Document) -> Iterator[Finding]:
+    path: YamlPath = ("provider", "contract")
+    if programme.provider.contract is None:
+        return
+    if programme.provider.kind == "bank":
+        yield PROGRAMME_CONTRACT_OF_BANK.finding(document.place(path))
+    try:
+        _ = programme.contract
+    except Refusal as refusal:
+        for finding in refusal.findings:
+            place = document.place((*path, finding.place.field))
+            yield found(finding.problem, place, finding.facts)
 
 
 def _money(programme: Programme, document: Document) -> Iterator[Finding]:

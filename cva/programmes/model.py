@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, field_serializer, model_validator
 
 from eligibility.entitlements import Amount
 from eligibility.rules.pack import STRICT, Code, Label, RulePack, Words, canonical
+from ledgers.contracts import Breakage, Contract, Ownership, Recognition
 from ledgers.money import parse_amount
 
 CYCLE_START = "cycle_start"
@@ -81,6 +82,34 @@ class Approvals(BaseModel):
     thresholds: tuple[Threshold, ...] = ()
 
 
+class ProviderContract(BaseModel):
+    """Whose the value on cards is, and when it is an expense; see `ledgers.contracts`."""
+
+    model_config = STRICT
+
+    ownership: Annotated[Ownership, Field(strict=False)]
+    recognition: Annotated[Recognition, Field(strict=False)]
+    expires_after_days: int | None = None
+    breakage: Annotated[Breakage | None, Field(strict=False)] = None
+
+    def of(self, provider: str, currency: str) -> Contract:
+        """Return the contract with this provider. Raises what `Contract` raises."""
+        return Contract(
+            provider, currency, self.ownership, self.recognition, self.expires_after_days,
+            self.breakage,
+        )  # fmt: skip
+
+
+# What a programme says that states no contract: what is loaded is the recipient's, and spent.
+SPENT_AT_THE_LOAD = ProviderContract(ownership=Ownership.RECIPIENT, recognition=Recognition.LOAD)
+
+
+def contract_of(provider: str, currency: str, stated: object) -> Contract:
+    """Return the contract that a stored document states, or the one that stands without a word."""
+    terms = ProviderContract.model_validate(stated, strict=False) if stated else SPENT_AT_THE_LOAD
+    return terms.of(provider, currency)
+
+
 class ProgrammeProvider(BaseModel):
     """Who pays out. Accounts, addresses and passwords stand with the installation, not here."""
 
@@ -88,6 +117,7 @@ class ProgrammeProvider(BaseModel):
 
     code: Annotated[str, Field(pattern=r"^[A-Z0-9-]{2,20}$")]
     kind: Literal["bank", "card_processor"]
+    contract: ProviderContract | None = None
 
 
 class Programme(BaseModel):
@@ -140,6 +170,12 @@ class Programme(BaseModel):
             (parse_amount(str(threshold.above), self.currency), threshold.approvers)
             for threshold in self.approvals.thresholds
         )
+
+    @property
+    def contract(self) -> Contract:
+        """The terms on which the provider keeps money for recipients."""
+        stated = self.provider.contract or SPENT_AT_THE_LOAD
+        return stated.of(self.provider.code, self.currency)
 
     def document(self) -> dict[str, object]:
         """Return the canonical form as JSON values; `from_document` reads it back."""

@@ -11,7 +11,7 @@ sums would count the shared buffers once for every process that looked at them.
 import multiprocessing
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
@@ -23,7 +23,7 @@ import psutil
 
 SAMPLE_SECONDS = 0.02
 SAMPLES_PER_LOOK = 5  # new server processes are looked for every 100 ms
-PRELOADED = ["tests.benchmarks.path", "tests.benchmarks.limits", "tests.benchmarks.far_side"]
+PRELOADED = ("tests.benchmarks.path", "tests.benchmarks.limits", "tests.benchmarks.far_side")
 
 Opener = Callable[[], AbstractContextManager[object]]
 Work = Callable[..., Any]
@@ -120,11 +120,16 @@ class Watch:
 class Measuring:
     """Runs pieces of work one after the other against one server."""
 
-    def __init__(self, server_pid: int, before_each: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        server_pid: int,
+        before_each: Callable[[], None],
+        preloaded: Sequence[str] = PRELOADED,
+    ) -> None:
         self._server = Server(server_pid)
         self._before_each = before_each
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
+        self._context.set_forkserver_preload(list(preloaded))
 
     def run(self, opener: Opener, work: Work, *arguments: object) -> Any:
         """Do `work(what opener opens, *arguments)` in a process of its own, unmeasured."""
@@ -134,12 +139,12 @@ class Measuring:
         """Do the work as `run` does; return what it took and what it returned."""
         self._before_each()
         with self._started(opener, work, arguments) as (pipe, process):
-            before, machine = self._server.cpu(), _machine_cpu()
+            before, machine = self._server.cpu(), machine_cpu()
             with Watch(self._server, psutil.Process(process.pid)) as watch:
                 pipe.send("go")
                 wall, client_cpu, result = _answer(pipe)
             server_cpu = self._server.cpu() - before
-            elsewhere = _machine_cpu() - machine - client_cpu - server_cpu
+            elsewhere = machine_cpu() - machine - client_cpu - server_cpu
             pipe.send("end")
         figures = Figures(
             wall, client_cpu, server_cpu, watch.peak, watch.client_peak, max(elsewhere, 0)
@@ -190,7 +195,8 @@ def _answer(pipe: Pipe) -> tuple[float, float, Any]:
             raise RuntimeError(str(other))
 
 
-def _machine_cpu() -> float:
+def machine_cpu() -> float:
+    """Seconds that all programs of the machine have worked since it was started."""
     times = psutil.cpu_times()
     return times.user + times.system + times.nice
 

@@ -89,7 +89,7 @@ def page(results: Results, on: date, recorded: Path | None = None) -> str:
     return "\n".join(
         [
             f"# {results.households:,} households, {on.isoformat()}\n",
-            *(f"- {line}" for line in _machine()),
+            *(f"- {line}" for line in machine()),
             f"- other programs meanwhile: {_elsewhere(results):.0f} % of the machine",
             "\n".join(f"- {line}" for line in _summed(results.households, whole, recorded)) + "\n",
             NOTES.format(**idle),
@@ -115,7 +115,8 @@ def _summed(households: int, whole: Whole, recorded: Path | None) -> Iterator[st
     yield f"no page of {COMPARED_WITH:,} households is recorded to compare with"
 
 
-def _machine() -> Iterator[str]:
+def machine() -> Iterator[str]:
+    """Say what the bench ran on: the machine, and the versions."""
     memory = psutil.virtual_memory().total / (1 << 30)
     yield f"{os.cpu_count()} cores, {_processor()}, {memory:.0f} GB, {platform.system()}"
     yield f"Python {platform.python_version()}, PostgreSQL {MAJOR} (fsync on), " + ", ".join(

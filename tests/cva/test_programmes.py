@@ -14,6 +14,7 @@ from eligibility.rules.checked import rules_of
 from eligibility.rules.document import read_document
 from eligibility.rules.explain import explain
 from eligibility.rules.pack import RulePack
+from ledgers.contracts import Breakage, Contract, Ownership, Recognition
 from ledgers.money import format_amount
 from ledgers.problems import Refusal
 from tests.eligibility.snapshots import write_snapshot
@@ -97,6 +98,59 @@ def test_what_is_wrong_with_a_programme_is_shown_in_its_line(
     with pytest.raises(Refusal, match=r"^programme_refused: .* 1 problems") as refused:
         load(path)
     assert refused.value.findings == (found,)
+
+
+KIND = "  kind: card_processor\n"
+AGENCY_OWNED = (
+    KIND,
+    f"""{KIND}  contract:
+    ownership: agency
+    recognition: redemption
+    expires_after_days: 90
+    breakage: issuer
+""",
+)
+
+
+def test_a_programme_states_the_contract_with_its_provider(tmp_path: Path) -> None:
+    stated = load(written(tmp_path, AGENCY_OWNED))
+    assert stated.contract == Contract(
+        "MARKET-CARDS", "TRY", Ownership.AGENCY, Recognition.REDEMPTION, 90, Breakage.ISSUER
+    )
+    assert Programme.from_document(stated.document()) == stated
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_without_a_word_what_is_loaded_is_the_recipients_and_spent(path: Path) -> None:
+    programme = load(path)
+    assert "contract" not in programme.document()["provider"]
+    assert programme.contract == Contract(
+        programme.provider.code, programme.currency, Ownership.RECIPIENT, Recognition.LOAD
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ([("ownership: agency", "ownership: recipient")],
+         [("contract_recognises_late", "recognition"),
+          ("contract_expiry_unfit", "expires_after_days")]),
+        ([("expires_after_days: 90", "expires_after_days: 0")],
+         [("contract_term_unfit", "expires_after_days")]),
+        ([("    breakage: issuer\n", "")], [("contract_breakage_unfit", "breakage")]),
+        ([("recognition: redemption", "recognition: never")], [("field_wrong", "recognition")]),
+        ([("    recognition: redemption\n", "")], [("field_missing", "recognition")]),
+        ([("kind: card_processor", "kind: bank")],
+         [("programme_mechanism", "kind"), ("programme_contract_of_bank", "contract")]),
+    ],
+)  # fmt: skip
+def test_a_contract_that_does_not_fit_is_shown_in_its_line(
+    tmp_path: Path, changes: list[tuple[str, str]], codes: list[tuple[str, str]]
+) -> None:
+    findings = check(written(tmp_path, AGENCY_OWNED, *changes))
+    assert [
+        (found.problem.code, found.place.field.split(",")[0].split(".")[-1]) for found in findings
+    ] == codes
 
 
 def test_cash_names_no_shops_and_a_voucher_does(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class Site:
         database = self.database
         Agency(database, self.root, "card_processor").check_money()
         database.close()
-        with self.connected() as conn:
+        with self.connected() as conn, conn.transaction():
             assert verification.verify(conn).sound
 
     def left_over(self) -> list[str]:

@@ -16,6 +16,19 @@ from ledgers.transfers import Moved, Settled, hold, settle, transfer
 GRANT = "IOM-MPCA"
 MARCH = date(2026, 3, 2)
 FLOAT, CASH, BANK, FUND = "1110.HALK.TRY", "5010.TRY", "1010.TRY", "2010.IOM-MPCA.TRY"
+CARDS = "1210.HALK.TRY"
+TRANSFER = "int int bigint text text text text text text text bigint date"
+
+
+def leg(
+    account: int | str, amount_minor: int, layer: str = "A", *, grant: str = GRANT,
+    wallet: int | None = None,
+) -> Leg:  # fmt: skip
+    """A leg that names everything an account may ask for."""
+    return Leg(
+        account, amount_minor, layer, grant_code=grant, programme_id="pgm_1", cycle_id="cyc_1",
+        provider="HALK", location="TR-63", wallet_id=wallet,
+    )  # fmt: skip
 
 
 @dataclass
@@ -26,12 +39,19 @@ class Books:
     numbers: count = field(default_factory=lambda: count(1))
 
     def head(
-        self, event: str = "load_instructed", *, key: str = "", on: date = MARCH, by: str = "Deniz"
+        self,
+        event: str = "load_instructed",
+        *,
+        key: str = "",
+        on: date = MARCH,
+        by: str = "Deniz",
+        today: date | None = None,
     ) -> EntryHead:
         number = next(self.numbers)
         return EntryHead(
-            f"je_{number:026d}", key or f"key {number}", event, on, by, f"{event} in March"
-        )
+            f"je_{number:026d}", key or f"key {number}", event, on, by, f"{event} in March",
+            recorded_on=today or on,
+        )  # fmt: skip
 
     def fund(self, amount_minor: int) -> None:
         legs = [
@@ -41,19 +61,33 @@ class Books:
         record(self.conn, self.head("float_credited"), legs)
 
     def lines(
-        self, amounts: dict[str, int], debit: str = CASH, credit: str = FLOAT
+        self,
+        amounts: dict[str, int],
+        debit: str = CASH,
+        credit: str = FLOAT,
+        *,
+        wallet: int | None = None,
+        until: date | None = None,
     ) -> sql.Composable:
         """A source of transfers: an amount for each instruction reference."""
         numbers = dict(self.conn.execute("SELECT code, account_id FROM books.account").fetchall())
         rows = [
             (numbers[debit], numbers[credit], amount, "TRY", GRANT, "pgm_1", "cyc_1", "HALK",
-             "TR-63", ref)
+             "TR-63", ref, wallet, until)
             for ref, amount in amounts.items()
         ]  # fmt: skip
-        return values(rows, "int int bigint text text text text text text text")
+        return values(rows, TRANSFER)
 
-    def hold(self, amounts: dict[str, int], *, key: str = "", credit: str = FLOAT) -> Moved:
-        return hold(self.conn, self.head(key=key), self.lines(amounts, credit=credit))
+    def hold(
+        self,
+        amounts: dict[str, int],
+        *,
+        key: str = "",
+        credit: str = FLOAT,
+        until: date | None = None,
+    ) -> Moved:
+        source = self.lines(amounts, credit=credit, until=until)
+        return hold(self.conn, self.head(key=key), source)
 
     def settle(self, amounts: dict[str, int], *, key: str = "") -> Settled:
         source = values(list(amounts.items()), "text bigint")

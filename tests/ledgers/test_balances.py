@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledgers.balances import RegisterLine, balance, register, trial_balance
+from ledgers.balances import _DAYS, RegisterLine, balance, register, trial_balance
 from ledgers.chart import open_account
-from ledgers.entries import Leg, record
+from ledgers.entries import record
 from ledgers.problems import Refusal
 from ledgers.refusals import refusals
 from ledgers.verification import verify
-from tests.ledgers.conftest import BANK, CASH, FLOAT, GRANT, MARCH, Books
+from tests.ledgers.conftest import BANK, CASH, FLOAT, MARCH, Books, leg
 
 
 def day(number: int) -> date:
@@ -22,7 +22,7 @@ def day(number: int) -> date:
 
 
 def test_trial_balance_on_a_day_sees_entries_effective_by_then(books: Books) -> None:
-    legs = [Leg(CASH, 50, grant_code=GRANT), Leg(BANK, -50, grant_code=GRANT)]
+    legs = [leg(CASH, 50), leg(BANK, -50)]
     record(books.conn, books.head("bank_charge", on=day(5)), legs)
     books.conn.commit()
     early = {row.code: row.balance_minor for row in trial_balance(books.conn, on=day(4))}
@@ -35,7 +35,7 @@ def test_trial_balance_on_a_day_sees_entries_effective_by_then(books: Books) -> 
 def test_what_was_known_then_does_not_change(books: Books) -> None:
     known = books.one("SELECT clock_timestamp()")
     books.conn.commit()
-    legs = [Leg(CASH, 50, grant_code=GRANT), Leg(FLOAT, -50, grant_code=GRANT)]
+    legs = [leg(CASH, 50), leg(FLOAT, -50)]
     record(books.conn, books.head("late_load", on=day(-1)), legs)
     books.conn.commit()
     assert balance(books.conn, FLOAT, on=day(0), as_known_at=known).balance_minor == 1_000_000
@@ -43,10 +43,35 @@ def test_what_was_known_then_does_not_change(books: Books) -> None:
     assert balance(books.conn, FLOAT, on=day(-1)).balance_minor == -50
 
 
+def test_days_totals_say_what_the_log_says(books: Books) -> None:
+    books.hold({"A1": 300, "A2": 700})
+    books.settle({"A1": 300, "A2": 600})
+    for number in (-3, 5, 5, 9):
+        legs = [leg(CASH, 50 + number), leg(FLOAT, -50 - number)]
+        record(books.conn, books.head("late_load", on=day(number)), legs)
+    books.conn.commit()
+    for number in range(-4, 11):
+        posted = [(row.code, row.balance_minor) for row in trial_balance(books.conn, day(number))]
+        fast = trial_balance(books.conn, day(number), holds=False)
+        assert [(row.code, row.balance_minor) for row in fast] == posted
+        assert {row.pending_minor for row in fast} == {0}
+        one = balance(books.conn, FLOAT, day(number), holds=False)
+        assert one in fast
+    assert verify(books.conn).sound
+
+
+def test_balance_on_a_day_reads_days_and_no_lines(books: Books) -> None:
+    rows = books.conn.execute("EXPLAIN " + _DAYS, {"code": FLOAT, "on": day(1)}).fetchall()
+    plan = "\n".join(row[0] for row in rows)
+    assert "day_total" in plan
+    assert "transfer" not in plan
+    assert "leg" not in plan
+
+
 def test_register_runs_in_order_of_days(books: Books) -> None:
     books.hold({"A1": 300, "A2": 700})
     books.settle({"A1": 300, "A2": 700})
-    late = [Leg(FLOAT, 5, grant_code=GRANT), Leg(BANK, -5, grant_code=GRANT)]
+    late = [leg(FLOAT, 5), leg(BANK, -5)]
     record(books.conn, books.head("float_credited", on=day(-1)), late)
     books.conn.commit()
     lines = list(register(books.conn, FLOAT))

@@ -4,14 +4,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from psycopg import sql
 
 from ledgers.balances import balance
 from ledgers.chart import open_account
-from ledgers.entries import Leg, Recorded, record, reverse
+from ledgers.entries import EntryHead, Leg, Recorded, record, reverse
 from ledgers.problems import Refusal
 from ledgers.refusals import refusals
+from ledgers.transfers import hold
 from ledgers.verification import verify
-from tests.ledgers.conftest import BANK, CASH, FLOAT, FUND, GRANT, MARCH, Books
+from tests.ledgers.conftest import BANK, CASH, FLOAT, FUND, GRANT, MARCH, Books, leg
 
 RECEIVED = [Leg(BANK, 500, grant_code=GRANT), Leg(FUND, -500, grant_code=GRANT)]
 
@@ -166,3 +168,54 @@ def test_reversal_cannot_breach_a_limit(books: Books) -> None:
         reverse(books.conn, funded, books.head("correction"))
     assert refused.value.problem.code == "account_limit"
     assert refused.value.facts["account"] == FLOAT
+
+
+def test_entry_is_dated_no_later_than_it_is_recorded(books: Books) -> None:
+    tomorrow = MARCH + timedelta(days=1)
+    with pytest.raises(Refusal) as refused, refusals():
+        record(books.conn, books.head(on=tomorrow, today=MARCH), RECEIVED)
+    assert refused.value.problem.code == "entry_in_future"
+    assert refused.value.facts["on"] == tomorrow.isoformat()
+    books.conn.rollback()
+    head, lines = replace(books.head(on=tomorrow), recorded_on=MARCH), books.lines({"A1": 5})
+    with pytest.raises(Refusal, match="entry_in_future"), refusals():
+        hold(books.conn, head, lines)
+
+
+@pytest.mark.parametrize("dimension", ["programme", "cycle", "provider", "location"])
+def test_expense_names_what_it_is_for(books: Books, dimension: str) -> None:
+    name = {"programme": "programme_id", "cycle": "cycle_id"}.get(dimension, dimension)
+    legs = [replace(leg(CASH, 5), **{name: None}), leg(BANK, -5)]
+    with pytest.raises(Refusal) as refused, refusals():
+        record(books.conn, books.head(), legs)
+    assert refused.value.problem.code == "dimension_missing"
+    assert (refused.value.facts["account"], refused.value.facts["dimension"]) == (CASH, dimension)
+
+
+def test_transfer_names_what_its_accounts_ask_for(books: Books) -> None:
+    source = sql.SQL(
+        "SELECT d, c, a, m, g, p, NULL, v, l, r, w, e FROM ({}) s (d, c, a, m, g, p, y, v, l, r,"
+        " w, e)"
+    ).format(books.lines({"A1": 5}))
+    with pytest.raises(Refusal) as refused, refusals():
+        hold(books.conn, books.head(), source)
+    assert refused.value.problem.code == "dimension_missing"
+    assert (refused.value.facts["account"], refused.value.facts["dimension"]) == (CASH, "cycle")
+
+
+def test_correction_names_its_original(books: Books) -> None:
+    first = record(books.conn, books.head(), RECEIVED)
+    head = replace(books.head("correction", key="set right"), corrects=first.entry_ref)
+    assert isinstance(head, EntryHead)
+    record(books.conn, head, RECEIVED)
+    books.conn.commit()
+    assert (
+        books.one(
+            "SELECT o.entry_ref FROM books.entry e JOIN books.entry o ON o.entry_id = e.corrects"
+        )
+        == first.entry_ref
+    )
+    with pytest.raises(Refusal, match="key_used_differently"):
+        record(books.conn, replace(head, corrects=None), RECEIVED)
+    with pytest.raises(Refusal, match="entry_unknown"):
+        record(books.conn, replace(books.head(), corrects="je_none"), RECEIVED)

@@ -8,13 +8,25 @@ from decimal import Decimal
 from pathlib import Path
 
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 
 from ledgers.balances import trial_balance
 from ledgers.chart import open_account
-from ledgers.entries import Leg, record
-from ledgers.exports import write_beancount, write_general_ledger, write_hledger
-from tests.ledgers.conftest import GRANT, MARCH, Books
+from ledgers.entries import Leg, record, reverse
+from ledgers.exports import (
+    tables,
+    write_audit_data,
+    write_beancount,
+    write_general_ledger,
+    write_hledger,
+    write_ledger_cli,
+    write_parquet,
+)
+from ledgers.rates import Rate, record_rate
+from ledgers.transfers import transfer
+from ledgers.wallets import open_wallet
+from tests.ledgers.conftest import CARDS, GRANT, MARCH, Books
 
 # Sums of all postings, asked of beancount in a process of its own: it is under another licence.
 SUMS = """
@@ -42,6 +54,17 @@ EXPECTED = {
     "Expenses:5010:TRY": Decimal("9.50"),
     "Expenses:5140:JPY": Decimal(1234),
 }
+
+
+@pytest.fixture
+def loaded(books: Books) -> Books:
+    """Books with a load on a wallet."""
+    open_account(books.conn, "1210", "TRY", MARCH, provider="HALK")
+    wallet = open_wallet(books.conn, "W-1", provider="HALK", on=MARCH)
+    source = books.lines({"L1": 250}, debit=CARDS, wallet=wallet)
+    transfer(books.conn, books.head("load_found"), source)
+    books.conn.commit()
+    return books
 
 
 @pytest.fixture
@@ -165,6 +188,132 @@ def test_general_ledger_has_a_row_per_posting(kept: Books) -> None:
     }  # fmt: skip
 
 
-def test_empty_books_are_exported(app: psycopg.Connection) -> None:
-    for write in (write_beancount, write_hledger, write_general_ledger):
+def test_general_ledger_names_wallets(loaded: Books) -> None:
+    out = io.StringIO()
+    write_general_ledger(loaded.conn, out)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    wallets = {(row["account"], row["wallet"]) for row in rows if row["instruction"] == "L1"}
+    assert wallets == {(CARDS, "W-1"), ("1110.HALK.TRY", "")}
+
+
+def test_audit_data_has_a_row_per_line_of_a_journal(kept: Books) -> None:
+    out = io.StringIO()
+    assert write_audit_data(kept.conn, out) == 12
+    assert "in March" not in out.getvalue()
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    keys = [(row["Journal_ID"], row["Journal_ID_Line_Number"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    signed = {"D": 1, "C": -1}
+    assert sum(Decimal(row["Amount"]) * signed[row["Amount_Credit_Debit_Indicator"]]
+               for row in rows) == 0  # fmt: skip
+    (cash,) = [
+        row for row in rows
+        if (row["GL_Account_Number"], row["Amount_Credit_Debit_Indicator"], row["Amount"])
+        == ("5010.TRY", "D", "7.00")
+    ]  # fmt: skip
+    entered = {cash.pop("Entered_Date"), cash.pop("Entered_Time")}
+    assert "" not in entered
+    assert cash == {
+        "Journal_ID": cash["Journal_ID"], "Journal_ID_Line_Number": "3",
+        "JE_Header_Description":
+            "Loads are confirmed, in full or in part; the rest of the reserve is released.",
+        "JE_Line_Description": "Transfers to households, cash TRY", "Source": "cva",
+        "Business_Unit_Code": "A", "Effective_Date": "2026-03-02", "Fiscal_Year": "2026",
+        "Period": "3", "GL_Account_Number": "5010.TRY", "Amount": "7.00",
+        "Amount_Credit_Debit_Indicator": "D", "Amount_Currency": "TRY", "Entered_By": "Deniz",
+        "Reversal_Indicator": "N", "Reversal_Journal_ID": "", "Segment01": GRANT,
+        "Segment02": "pgm_1", "Segment03": "cyc_1", "Segment04": "HALK", "Segment05": "TR-63",
+        "Segment06": "", "Segment07": "307410",
+    }  # fmt: skip
+
+
+def test_audit_data_names_the_journal_that_is_reversed(kept: Books) -> None:
+    (fee,) = kept.conn.execute("SELECT max(entry_ref) FROM books.entry").fetchone()
+    reverse(kept.conn, fee, kept.head("reversal"))
+    out = io.StringIO()
+    write_audit_data(kept.conn, out)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    reversals = [row for row in rows if row["Reversal_Indicator"] == "Y"]
+    assert [row["Reversal_Journal_ID"] for row in reversals] == [fee, fee]
+
+
+def test_parquet_holds_the_books_in_row_groups(
+    loaded: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 5)
+    file = tmp_path / "books.parquet"
+    with file.open("wb") as out:
+        count = write_parquet(loaded.conn, out)
+    read = pq.ParquetFile(file)
+    assert (read.metadata.num_rows, read.num_row_groups) == (count, -(-count // 5))
+    rows = read.read().to_pylist()
+    sums: dict[str, int] = {}
+    for row in rows:
+        minor = row["debit_minor"] - row["credit_minor"]
+        sums[row["account"]] = sums.get(row["account"], 0) + minor
+    kept_sums = {
+        row.code: row.posted_debit_minor - row.posted_credit_minor
+        for row in trial_balance(loaded.conn)
+        if row.posted_debit_minor or row.posted_credit_minor
+    }
+    assert sums == kept_sums
+    (card,) = [row for row in rows if row["account"] == CARDS]
+    assert {name: card[name] for name in ("wallet", "decimals", "effective_on", "layer")} == {
+        "wallet": "W-1", "decimals": 2, "effective_on": MARCH, "layer": "A",
+    }  # fmt: skip
+
+
+def test_journals_give_the_last_revision_of_every_rate(kept: Books) -> None:
+    for value in ("38.10", "38.20"):
+        rate = Rate("TCMB", "USD", "TRY", MARCH, Decimal(value))
+        record_rate(kept.conn, rate, recorded_by="Deniz", revises=True)
+    told = []
+    for write in (write_beancount, write_hledger, write_ledger_cli):
+        out = io.StringIO()
+        write(kept.conn, out)
+        told.append([line for line in out.getvalue().splitlines() if " 38." in line])
+    assert told == [
+        ["2026-03-02 price USD 38.2 TRY"],
+        ["P 2026-03-02 USD 38.2 TRY  ; source:TCMB"],
+        ["P 2026-03-02 USD 38.2 TRY"],
+    ]
+
+
+def test_ledger_cli_journal_is_written(kept: Books) -> None:
+    out = io.StringIO()
+    assert write_ledger_cli(kept.conn, out) == 6
+    assert "commodity JPY\n    format 1000. JPY\ncommodity TRY\n    format 1000.00 TRY\n" in (
+        out.getvalue()
+    )
+    assert (
+        "    ; instruction: A2\n"
+        "    Expenses:5010:TRY  7.00 TRY\n"
+        "    ; grant: IOM-MPCA\n"
+        "    ; programme: pgm_1\n"
+    ) in out.getvalue()
+    assert "in March" not in out.getvalue()
+
+
+@pytest.mark.tool("hledger")
+def test_ledger_cli_journal_agrees(loaded: Books, tmp_path: Path) -> None:
+    file = tmp_path / "books.ledger"
+    with file.open("w", encoding="utf-8") as out:
+        write_ledger_cli(loaded.conn, out)
+    command = ["hledger", "-f", f"journal:{file}", "balance", "--flat", "--no-total", "-O", "csv"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = list(csv.DictReader(io.StringIO(told.stdout)))
+    theirs = {row["account"]: Decimal(row["balance"].split()[0]) for row in rows}
+    assert theirs["Assets:1210:HALK:TRY"] == Decimal("2.50")
+
+
+def test_empty_books_are_exported(app: psycopg.Connection, tmp_path: Path) -> None:
+    for write in (
+        write_beancount,
+        write_hledger,
+        write_ledger_cli,
+        write_general_ledger,
+        write_audit_data,
+    ):
         assert write(app, io.StringIO()) == 0
+    with (tmp_path / "books.parquet").open("wb") as out:
+        assert write_parquet(app, out) == 0

@@ -1,11 +1,14 @@
 """The demo's path at a small size: what it tells is computed, and nothing personal stays behind."""
 
+import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import openpyxl
@@ -19,7 +22,7 @@ from cva.demo.playing import Act
 from cva.reports.reach import Totals, reach
 from ledgers import balances, verification
 from ledgers.problems import Refusal
-from tests.databases import Database, create_database, drop_database
+from tests.databases import ROOT, Database, create_database, drop_database
 
 SHIPPED = Path(running.__file__).parent.parent / "programmes"
 SMALL = Path(__file__).parent / "small.yaml"
@@ -253,3 +256,98 @@ def test_reach_counts_what_arrived_and_each_person_once(first: Play) -> None:
     assert sum(row.outstanding_minor for row in found.rows) == 0
     loaded = sum(row.loaded_minor - row.returned_minor for row in found.rows)
     assert loaded == sum(row.entitled_minor for row in found.rows)
+
+
+# Runs commands one after the other in one process, as quickly as a person could not.
+TYPE_ALL = """
+import contextlib, io, json, sys
+from cva.cli.main import command_line
+said = []
+for words in json.load(sys.stdin):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(out):
+        command_line(words[0])(words, standalone_mode=False)
+    out.flush()
+    said.append(out.buffer.getvalue().decode())
+json.dump(said, sys.stdout)
+"""
+AT_ONCE = 40
+KEPT_WHOLE = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}|[0-9A-Z]{33}|\d{4}(\.[A-Z][A-Z0-9-]*)+")
+
+
+def typed_all(play: Play, commands: list[list[str]]) -> list[str]:
+    """What the commands say on a screen of 80 columns; each keeps a connection to the end."""
+    if len(commands) > AT_ONCE:
+        return typed_all(play, commands[:AT_ONCE]) + typed_all(play, commands[AT_ONCE:])
+    done = subprocess.run(
+        [sys.executable, "-c", TYPE_ALL], input=json.dumps(commands), text=True, check=False,
+        capture_output=True,
+        env={
+            "PATH": os.environ["PATH"], "COLUMNS": "80", "CVA_HOME": str(play.home),
+            "DATABASE_URL": play.database.address(Role.APP), "PYTHONPATH": str(ROOT),
+            "CVA_OWNER_DATABASE_URL": play.database.address(Role.OWNER),
+            "CVA_AUDITOR_DATABASE_URL": play.database.address(Role.AUDITOR),
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def values_of(answer: object) -> Iterator[str]:
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        for part in answer:
+            yield from values_of(part)
+    elif isinstance(answer, str):
+        yield answer
+
+
+def test_books_read_well_at_80_columns(first: Play) -> None:
+    with reading(first.database.engine()) as conn:
+        accounts = [row.code for row in balances.trial_balance(conn)]
+        entries = [
+            row[0] for row in conn.execute("SELECT DISTINCT ON (event) entry_ref FROM books.entry")
+        ]
+        comparisons = [
+            row[0] for row in conn.execute("SELECT DISTINCT comparison FROM recon.source")
+        ]
+        instructions = [
+            row[0]
+            for row in conn.execute(
+                "SELECT DISTINCT ON (plan_id) instruction_ref FROM payments.line_state"
+                " WHERE state = 'loaded'"
+            )
+        ]
+    span = ["--from", "2026-01-01", "--to", "2026-12-31"]
+    shown = [
+        ["ledger", "trial-balance"], ["ledger", "trial-balance", "--on", "2026-12-31"],
+        ["ledger", "verify"], ["ledger", "exceptions"], ["ledger", "periods"],
+        ["ledger", "reconciliations"], ["ledger", "reconciliations", "R1"],
+        ["ledger", "reconciliations", "R6"], ["ledger", "reconciliations", "R8"],
+        ["audit", "log"], ["audit", "state"],
+        *(["ledger", "balance", code] for code in accounts[:2]),
+        *(["ledger", "register", code] for code in accounts),
+        *(["ledger", "show", entry, "--limit", "3"] for entry in entries),
+        *(["ledger", "exceptions", name] for name in comparisons),
+        *(["ledger", "reconciliations", "R7", "--comparison", name] for name in comparisons),
+    ]  # fmt: skip
+    texts = [["ledger", "statement", "account", code, *span] for code in accounts]
+    texts += [["payments", "line", instruction] for instruction in instructions]
+
+    tables = typed_all(first, shown + texts)
+    answers = typed_all(first, [[*words, "--format", "json"] for words in shown])
+
+    wide = [
+        (" ".join(words), line)
+        for words, table in zip(shown + texts, tables, strict=True)
+        for line in table.splitlines()
+        if len(line.rstrip()) > 80
+    ]
+    assert wide == []
+    for words, table, answer in zip(shown, tables, answers, strict=False):
+        told = list(values_of(json.loads(answer)))
+        amounts = [f"{Decimal(value):,}" for value in told if re.fullmatch(r"-?\d+\.\d\d", value)]
+        whole = [value for value in told if KEPT_WHOLE.fullmatch(value)]
+        assert [value for value in amounts + whole if value not in table] == [], words
+    assert sum("…" in table for table in tables) == 0

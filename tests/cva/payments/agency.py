@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from adapters.cards import CardFiles, FolderChannel
 from adapters.iso20022 import Iso20022
-from adapters.port import Channel, Operation, Record
+from adapters.port import Channel, Document, Operation, Record
 from adapters.simulators.card_processor import CardProcessor
 from cva import vault
 from cva.clock import ZONE
@@ -31,6 +31,7 @@ from cva.payments import (
     observing,
     planning,
     reconciling,
+    redemptions,
     releasing,
     sending,
     settling,
@@ -136,6 +137,7 @@ class Agency:
     clock: Clock = field(default_factory=Clock)
     names: dict[str, str] = field(default_factory=dict)  # household id → name
     cycle_id: str = ""
+    contract: dict[str, object] | None = None  # with the provider; none stated: spent at the load
     thresholds: tuple[tuple[int, int], ...] = ()  # plans above a total need more approvers
     provider: Provider = field(init=False)
     engine: Engine = field(init=False)
@@ -241,13 +243,13 @@ class Agency:
             }
             taken = codes[chart_code][1] - minor
             legs = [
-                Leg(codes[other][0], taken, layer, grant_code=GRANT),
-                Leg(codes[chart_code][0], -taken, layer, grant_code=GRANT),
+                Leg(codes[other][0], taken, layer, grant_code=GRANT, provider="OTHERS"),
+                Leg(codes[chart_code][0], -taken, layer, grant_code=GRANT, provider="OTHERS"),
             ]
             at = self.clock.now()
             head = EntryHead(
                 new_id("je", at), f"taken:{chart_code}", "taken_elsewhere", FIRST_DAY, "others",
-                "another programme",
+                "another programme", recorded_on=FIRST_DAY,
             )  # fmt: skip
             record(conn, head, legs)
 
@@ -325,6 +327,8 @@ class Agency:
             )
 
     def book_fees(self, by: str = "deniz") -> int:
+        # What a statement charges is booked when that day has come.
+        self.clock.moment = max(self.clock.moment, BEGINS + timedelta(days=2))
         with transaction(self.engine) as conn:
             return funding.book_fees(
                 conn, self.provider.code, self.kind, GRANT, person_id=self.id_of(by),
@@ -352,6 +356,13 @@ class Agency:
     def released(self, plan: Plan) -> Plan:
         self.release(self.approved(plan))
         return plan
+
+    def book_redemptions(self, document: Document, by: str = "deniz") -> redemptions.Booked:
+        with transaction(self.engine) as conn:
+            return redemptions.book(
+                conn, VAULT, self.provider, document, person_id=self.id_of(by),
+                at=self.clock.now(),
+            )  # fmt: skip
 
     # --- what stands ---
 
@@ -461,6 +472,8 @@ class Agency:
             "modality": "voucher" if voucher else "cash",
             "provider": {"code": self.provider.code, "kind": self.kind},
         }  # fmt: skip
+        if self.contract is not None:
+            document["provider"]["contract"] = self.contract
         amal, at = self.id_of("amal"), self.clock.now()
         programme_id, cycle_id = new_id("pgm", at), new_id("cyc", at)
         number = conn.execute(
@@ -515,10 +528,16 @@ def _hire(conn: psycopg.Connection, login: str, role: str | None, at: datetime) 
         )
 
 
-def agency_with(database: Database, folder: Path, kind: str, houses: Iterable[House]) -> Agency:
+def agency_with(
+    database: Database,
+    folder: Path,
+    kind: str,
+    houses: Iterable[House],
+    contract: dict[str, object] | None = None,
+) -> Agency:
     """An agency that registered and assessed these households; nothing is prepared."""
     listed = list(houses)
-    made = Agency(database, folder, kind)
+    made = Agency(database, folder, kind, contract=contract)
     made.found()
     made.register(listed)
     made.assess(listed)

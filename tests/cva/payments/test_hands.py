@@ -380,7 +380,7 @@ def column_of(agency: Agency, table: str) -> str:
     return str(
         agency.one(
             "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s::regclass"
-            " AND attnum > 0 AND attidentity = '' ORDER BY attnum LIMIT 1",
+            " AND attnum > 0 AND attidentity = '' AND attgenerated = '' ORDER BY attnum LIMIT 1",
             table,
         )
     )
@@ -406,8 +406,10 @@ def test_the_application_changes_no_row_of_any_table(lived: Agency) -> None:
 
 
 def test_not_even_the_owner_changes_a_row_in_passing(lived: Agency) -> None:
-    # The one moves with every entry, and is recomputed from the log; the other is no record.
-    kept = {"books.balance", "ops.job_progress"}
+    # Move with every entry, and are recomputed from the log; the queue of what is not sealed yet;
+    # how far a job has come, which is no record.
+    kept = {"books.balance", "books.day_total", "books.wallet_balance", "books.unsealed",
+            "ops.job_progress"}  # fmt: skip
     with running(lived.engine, Work("settle", "plan", "lines", "cva", "deniz"), lived.clock):
         lived.raw("INSERT INTO ops.job_cancel SELECT job_id, person_id, now() FROM ops.job")
     empty = set()
@@ -420,8 +422,23 @@ def test_not_even_the_owner_changes_a_row_in_passing(lived: Agency) -> None:
             for statement in [update, delete, truncate] if filled else [truncate]:
                 with pytest.raises(psycopg.Error, match="append_only"):
                     owner.execute(statement.replace("TRUNCATE", "TRUNCATE ONLY"))
-    assert empty <= {"payments.document_finding", "payments.statement_balance",
-                     "registry.duplicate_decision", "registry.finding"}  # fmt: skip
+    assert empty <= {
+        "books.account_closing",
+        "books.checkpoint",
+        "books.cosignature",
+        "books.period_state",
+        "books.item_batch",
+        "books.item_refusal",
+        "books.rate",
+        "books.tree_node",
+        "books.wallet",
+        "ops.signing_key",
+        "ops.witnessed",
+        "payments.document_finding",
+        "payments.statement_balance",
+        "registry.duplicate_decision",
+        "registry.finding",
+    }
 
 
 def test_an_auditor_reads_and_writes_nothing(lived: Agency) -> None:

@@ -1,0 +1,28 @@
+"""`python -m tests.benchmarks.ledgers`: run the ledger's bench, print its page, keep it."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+from tests.benchmarks.__main__ import RESULTS
+from tests.benchmarks.ledgers.report import FULL, page
+from tests.benchmarks.ledgers.running import run
+
+
+def main(arguments: list[str]) -> None:
+    """Run as the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ledgers", description=__doc__)
+    parser.add_argument("--loads", type=int, default=FULL)
+    parser.add_argument("--record", action="store_true", help="keep the page under results/")
+    wanted = parser.parse_args(arguments)
+    results = run(wanted.loads, say=lambda said: sys.stderr.write(f"{said}\n"))
+    today = datetime.now(UTC).date()
+    text = page(results, today)
+    sys.stdout.write(text)
+    if wanted.record:
+        path = RESULTS / f"{today.isoformat()}-ledger-{wanted.loads}.md"
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,89 @@
+"""`cva ledger import|match|unmatch|write-off|exceptions` as people type them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PASSPHRASE = "four words that differ"
+HEAD = "statement_id,line_id,amount,currency,value_on,kind,ref,counterparty\n"
+
+
+class Typed:
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, *words: str, ends: int = 0, by: str = "deniz") -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", "from cva.cli.main import main; main()", *words],
+            env={**self.environment, "CVA_USER": by}, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == ends, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def rows(self, *words: str) -> list[dict]:
+        return json.loads(self(*words, "--format", "json"))
+
+
+@pytest.fixture
+def typed(environment: dict[str, str]) -> Typed:
+    root = str(Path(__file__).parents[2])
+    cli = Typed({
+        **environment, "CVA_NEW_PASSPHRASE": PASSPHRASE, "CVA_PASSPHRASE": PASSPHRASE,
+        "PYTHONPATH": root,
+    })  # fmt: skip
+    cli("init", "--login", "kerem", "--name", "Kerem", by="kerem")
+    for login in ("deniz", "omar"):
+        cli("user", "add", login, "--name", login.title(), "--role", "finance", by="kerem")
+    return cli
+
+
+def test_lines_are_matched_unmatched_and_written_off(typed: Typed, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.csv", tmp_path / "theirs.csv"
+    ours.write_text(HEAD + "J1,1,-250.50,TRY,2026-03-02,payment,R1,\n", encoding="utf-8")
+    theirs.write_text(
+        HEAD + "S1,1,-250.00,TRY,2026-03-02,payment,R1,\nS1,2,-0.50,TRY,2026-02-02,fee,,\n"
+        "S1,3,x,TRY,2026-02-02,fee,,\n",
+        encoding="utf-8",
+    )
+    typed("ledger", "import", "HALK", "--file", str(ours), "--side", "ours")
+    said = typed("ledger", "import", "HALK", "--file", str(theirs))
+    assert "recon_line_unreadable" in said
+    assert typed.rows("ledger", "match", "HALK") == [
+        {"what": "suggested", "by": "reference_other_amount", "count": 1},
+        {"what": "exception", "by": "fee", "count": 1},
+        {"what": "exception", "by": "short", "count": 1},
+    ]
+    table = typed("ledger", "exceptions", "HALK")
+    assert max(map(len, table.splitlines())) <= 80
+    found = typed.rows("ledger", "exceptions", "HALK")
+    assert [(e["difference"], e["age"], e["owner"], e["told"]) for e in found] == [
+        ("fee", "31-60", "finance", "administrator"), ("short", "0-3", "programme", "owner"),
+    ]  # fmt: skip
+
+    (suggestion,) = typed.rows("ledger", "exceptions", "HALK", "--suggestions")
+    number = str(suggestion["suggestion"])
+    assert "match_without_reason" in typed("ledger", "match", "--suggestion", number, ends=2)
+    typed("ledger", "match", "--suggestion", number, "--reason", "half a lira was taken off")
+    typed("ledger", "match", "HALK")
+    lines = {e["difference"]: str(e["line"]) for e in typed.rows("ledger", "exceptions", "HALK")}
+    assert set(lines) == {"fee", "short"}
+    both = ["--line", f"{lines['short']}=-0.50", "--line", lines["fee"]]
+    made = typed("ledger", "match", *both, "--reason", "this is the half lira")
+    assert typed.rows("ledger", "exceptions", "HALK") == []
+
+    match = re.search(r"Matched: (\d+-\d+)\.", made)
+    assert match is not None
+    typed("ledger", "unmatch", match[1], "--reason", "it was another one")
+    assert "match_unreadable" in typed("ledger", "unmatch", "17", "--reason", "x", ends=2)
+    steps = typed.rows("ledger", "exceptions", "--line", lines["short"])
+    assert [step["rule"] for step in steps] == ["manual", "manual", "unmatch"]
+
+    said = typed("ledger", "write-off", lines["fee"], "--reason", "the bank is silent")
+    assert "of -0.50 TRY waits for a second person" in said
+    assert "write_off_of_what" in typed("ledger", "write-off", "--reason", "x", ends=2)
+    one_person = ["--approve", "1", "--grant", "GR-1", "--reason", "agreed"]
+    assert "comparison_without_account" in typed("ledger", "write-off", *one_person, ends=1)
