@@ -12,6 +12,7 @@ import psycopg
 
 from cva.database import migrations
 from cva.database.cluster import Cluster, Role
+from cva.database.configuration import Tuning
 from cva.database.connect import engine_at
 from tests.benchmarks.ledgers import books, pacing, reconciliation, tools, variants
 from tests.benchmarks.ledgers.pacing import Pace, Pacing
@@ -125,21 +126,29 @@ class Bench:
         self.say(f"{name}, {lines:,} lines: {figures.wall:.2f} s, {figures.cpu:.2f} s CPU")
 
 
-def run(loads: int, *, rounds: int = ROUNDS, seconds: int = PACED_SECONDS, say: Say) -> Results:
-    """Run everything for so many loads."""
+def run(
+    loads: int,
+    *,
+    rounds: int = ROUNDS,
+    seconds: int = PACED_SECONDS,
+    durable: bool = True,
+    say: Say,
+) -> Results:
+    """Run everything for so many loads; single postings for some seconds a round."""
     results = Results(loads)
-    for part in (partial(_post, rounds=rounds), _settle, partial(_pace, seconds=seconds), _fill):
-        with _server(results, say) as bench:
+    pace = partial(_pace, rounds=min(rounds, PACED_ROUNDS), seconds=seconds)
+    for part in (partial(_post, rounds=rounds), _settle, pace, _fill):
+        with _server(results, say, durable=durable) as bench:
             part(bench, loads)
     results.matched = reconciliation.run(loads)
     return results
 
 
 @contextmanager
-def _server(results: Results, say: Say) -> Iterator[Bench]:
+def _server(results: Results, say: Say, *, durable: bool = True) -> Iterator[Bench]:
     home = Path(tempfile.mkdtemp(prefix="cva-bench-"))
     with removed_at_the_end(home):
-        cluster = Cluster(home)
+        cluster = Cluster(home, Tuning(durable=durable))
         cluster.ensure_running()
         pid = cluster.status().pid or 0
         measuring = Measuring(pid, partial(_checkpoint, cluster), PRELOADED)
@@ -233,24 +242,24 @@ def _fill(bench: Bench, loads: int) -> None:
     bench.piece("balance of a day with its holds", count, name, books.balance_with_holds)
 
 
-def _pace(bench: Bench, _loads: int, *, seconds: int) -> None:
+def _pace(bench: Bench, _loads: int, *, rounds: int, seconds: int) -> None:
     """Single postings, one commit each."""
     name = bench.founded(1)
     bench.measuring.run(bench.owner(name), pacing.make_plain)
     server = Server(bench.cluster.status().pid or 0)
     paced = Pacing(bench.address(name), server, seconds)
     for writers in (1, WRITERS):
-        rounds = []
-        for _ in range(PACED_ROUNDS):
+        done = []
+        for _ in range(rounds):
             _checkpoint(bench.cluster)
             ours = paced.run("books", writers)
             _checkpoint(bench.cluster)
-            rounds.append((ours, paced.run("plain", writers)))
-        paces = Paces(writers, rounds)
+            done.append((ours, paced.run("plain", writers)))
+        paces = Paces(writers, done)
         bench.results.paces.append(paces)
         bench.say(
             f"{writers} writers: {ours.rate:,.0f}/s ({ours.server_ms:.2f} ms server),"
-            f" plain {rounds[-1][1].rate:,.0f}/s ({rounds[-1][1].server_ms:.2f} ms):"
+            f" plain {done[-1][1].rate:,.0f}/s ({done[-1][1].server_ms:.2f} ms):"
             f" share {paces.share:.2f}"
         )
     bench.measuring.run(bench.app(name), books.verified, 1)
