@@ -403,7 +403,8 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION books.check_days() RETURNS trigger
+-- One look at what was added: its days are open, and it waits for its place in the log.
+CREATE FUNCTION books.admit_entries() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong jsonb;
@@ -425,12 +426,13 @@ BEGIN
         PERFORM books.refuse(wrong ->> 'code', jsonb_strip_nulls(wrong - 'code'),
             'Date the entry in an open period.');
     END IF;
+    INSERT INTO books.unsealed (entry_id) SELECT entry_id FROM added;
     RETURN NULL;
 END $$;
-REVOKE ALL ON FUNCTION books.check_days FROM PUBLIC;
+REVOKE ALL ON FUNCTION books.admit_entries FROM PUBLIC;
 
-CREATE TRIGGER entry_days AFTER INSERT ON books.entry
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION books.check_days();
+CREATE TRIGGER entry_admission AFTER INSERT ON books.entry
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION books.admit_entries();
 
 CREATE FUNCTION books.check_period() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -1110,17 +1112,6 @@ END $$;
 
 CREATE TRIGGER checkpoint_check BEFORE INSERT ON books.checkpoint
     FOR EACH ROW EXECUTE FUNCTION books.check_checkpoint();
-
-CREATE FUNCTION books.queue_entries() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    INSERT INTO books.unsealed (entry_id) SELECT entry_id FROM added;
-    RETURN NULL;
-END $$;
-REVOKE ALL ON FUNCTION books.queue_entries FROM PUBLIC;
-
-CREATE TRIGGER entry_queue AFTER INSERT ON books.entry
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION books.queue_entries();
 
 -- Adds leaf hashes, 32 bytes each, to a tree of `size` leaves: its new frontier, and the nodes that
 -- are complete now, level by level from level 8. One query for each level, one hash for each node.

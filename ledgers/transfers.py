@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
 
-from ledgers.entries import EntryHead, body_prefix, corrected, require_reason, require_same
+from ledgers.entries import (
+    KEY_USED_DIFFERENTLY,
+    EntryHead,
+    body_prefix,
+    corrected,
+    require_reason,
+    require_same,
+)
 from ledgers.problems import Problem
 
 HOLD_UNKNOWN = Problem(
@@ -79,7 +86,6 @@ KEPT = sql.SQL(
     " location, instruction_ref, wallet_id"
 )
 
-# The digest of a source is over the sorted hashes of its rows: the order of the rows is no content.
 CLAIM = sql.SQL("""
     claim AS (
         INSERT INTO books.entry (entry_ref, key, body_hash, event, effective_on, recorded_on,
@@ -101,11 +107,9 @@ _MOVE = sql.SQL("""
                    AND (min(currency) < max(currency)) IS NOT TRUE AS sound,
                CASE WHEN min(currency) < max(currency) THEN 2 ELSE 1 END AS currencies,
                min(instruction_ref) FILTER (WHERE (amount_minor > 0) IS NOT TRUE) AS unfit_ref,
-               sha256(convert_to(%(entry_body)s, 'UTF8')
-                      || coalesce(string_agg(line_hash, ''::bytea ORDER BY line_hash), ''))
-                   AS body_hash
-        FROM (SELECT s.amount_minor, s.currency, s.instruction_ref,
-                     sha256(convert_to(s::text, 'UTF8')) AS line_hash FROM source s) hashed
+               sha256(convert_to(concat_ws(' ', %(entry_body)s::text, count(*),
+                   sum(amount_minor)), 'UTF8')) AS body_hash
+        FROM source
     ), {claim}, moved AS (
         INSERT INTO books.transfer (entry_id, line_no, phase, {columns})
         SELECT c.entry_id, row_number() OVER (ORDER BY s.instruction_ref), %(entry_phase)s,
@@ -121,14 +125,13 @@ _SETTLE = sql.SQL("""
         SELECT s.instruction_ref, s.amount_minor, p.transfer_id, p.amount_minor AS held_minor,
                r.transfer_id AS resolution_id, p.debit_account_id, p.credit_account_id, p.currency,
                p.grant_code, p.programme_id, p.cycle_id, p.provider, p.location,
-               p.wallet_id, p.expires_on,
-               sha256(convert_to(s::text, 'UTF8')) AS line_hash
+               p.wallet_id, p.expires_on
         FROM source s
         LEFT JOIN books.transfer p
             ON p.instruction_ref = s.instruction_ref AND p.phase = 'pending'
         LEFT JOIN books.transfer r ON r.pending_id = p.transfer_id
     ), digest AS (
-        SELECT count(*) AS lines, count(*) - count(DISTINCT instruction_ref) AS repeats,
+        SELECT count(*) AS lines, count(transfer_id) - count(DISTINCT transfer_id) AS repeats,
                min(instruction_ref) FILTER (WHERE transfer_id IS NULL) AS unknown_ref,
                min(instruction_ref) FILTER (WHERE resolution_id IS NOT NULL) AS resolved_ref,
                min(instruction_ref) FILTER (WHERE amount_minor > held_minor) AS exceeded_ref,
@@ -140,11 +143,10 @@ _SETTLE = sql.SQL("""
                coalesce(bool_and(transfer_id IS NOT NULL AND resolution_id IS NULL
                    AND amount_minor BETWEEN 0 AND held_minor
                    AND (amount_minor = 0 OR (expires_on < %(entry_on)s) IS NOT TRUE)), true)
-                   AND count(*) = count(DISTINCT instruction_ref)
+                   AND count(*) = count(DISTINCT transfer_id)
                    AND (min(currency) < max(currency)) IS NOT TRUE AS sound,
-               sha256(convert_to(%(entry_body)s, 'UTF8')
-                      || coalesce(string_agg(line_hash, ''::bytea ORDER BY line_hash), ''))
-                   AS body_hash
+               sha256(convert_to(concat_ws(' ', %(entry_body)s::text, count(*),
+                   sum(amount_minor)), 'UTF8')) AS body_hash
         FROM line
     ), {claim}, moved AS (
         INSERT INTO books.transfer (entry_id, line_no, phase, pending_id, held_minor, amount_minor,
@@ -157,6 +159,16 @@ _SETTLE = sql.SQL("""
     )
     SELECT d.*, (SELECT entry_id FROM claim) AS entry_id FROM digest d
 """)
+
+# The lines of a mass entry are not hashed with its body: they stand as they were given, for good,
+# so a repetition is held against them row by row. The order of the rows is no content.
+_SAME_LINES = sql.SQL("""
+    WITH source ({columns}) AS MATERIALIZED ({source}),
+    recorded AS (SELECT {recorded} FROM books.transfers_of(%(entry)s))
+    SELECT (SELECT count(*) FROM source) = (SELECT count(*) FROM recorded)
+        AND NOT EXISTS (TABLE source EXCEPT ALL TABLE recorded)
+""")
+_SETTLED_LINES = sql.SQL("instruction_ref, CASE phase WHEN 'voided' THEN 0 ELSE amount_minor END")
 
 _RESOLVED = """
     SELECT count(*) FILTER (WHERE phase = 'posted') AS posted_count,
@@ -281,7 +293,12 @@ def settle(
         return _resolved(conn, found.entry_id, already=False)
     if not found.sound and not _is_taken(conn, head):
         _refuse_settlement(found)
-    return _resolved(conn, require_same(conn, head, found.body_hash), already=True)
+    entry_id = require_same(conn, head, found.body_hash)
+    same = _SAME_LINES.format(
+        columns=sql.SQL("instruction_ref, amount_minor"), source=source, recorded=_SETTLED_LINES
+    )
+    _require_lines(conn, head, same, {**params, "entry": entry_id})
+    return _resolved(conn, entry_id, already=True)
 
 
 def _move(
@@ -305,8 +322,21 @@ def _move(
         if found.currencies > 1:
             raise CURRENCIES_MIXED.refusal()
         raise AMOUNT_UNFIT.refusal(instruction=found.unfit_ref or "")
-    require_same(conn, head, found.body_hash)
+    entry_id = require_same(conn, head, found.body_hash)
+    same = _SAME_LINES.format(columns=_COLUMNS, source=source, recorded=_COLUMNS)
+    _require_lines(conn, head, same, {**params, "entry": entry_id})
     return Moved(found.lines, found.amount_minor, already=True)
+
+
+def _require_lines(
+    conn: Connection, head: EntryHead, same: sql.Composed, params: Mapping[str, object]
+) -> None:
+    (is_same,) = conn.execute(same, params).fetchone() or (False,)
+    if not is_same:
+        entry = conn.execute(
+            "SELECT entry_ref FROM books.entry WHERE entry_id = %(entry)s", params
+        ).fetchone()
+        raise KEY_USED_DIFFERENTLY.refusal(key=head.key, entry=entry and entry[0], fields="lines")
 
 
 def _refuse_settlement(found: _Settling) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from adapters.port import Document
 from cva import providers
+from cva.cli import expiry
 from cva.cli.output import Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import open_session
 from cva.payments import observing, redemptions, sending
@@ -21,6 +22,7 @@ _FINDINGS_OF_FILE = """
 """
 
 app = typer.Typer(help="Banks and card processors: list, collect, read.", no_args_is_help=True)
+expiry.add_to(app)
 
 
 @app.command("list")

@@ -183,6 +183,16 @@ def expire_stated(
     return Expired(batch.recorded, batch.amount_minor, answers)
 
 
+def left_currency(conn: Connection, provider_code: str) -> str:
+    """Return the currency of what is left on the provider's wallets. Raises `nothing_expires`."""
+    return _expiring(conn, provider_code, Recognition.REDEMPTION)[0].currency
+
+
+def stated_currency(conn: Connection, provider_code: str) -> str:
+    """Return the currency of a provider's list of expired loads. Raises `nothing_expires`."""
+    return _expiring(conn, provider_code, Recognition.LOAD)[0].currency
+
+
 def _expiring(conn: Connection, provider_code: str, recognition: Recognition) -> list[Terms]:
     cycles = [cycle for (cycle,) in conn.execute(_CYCLES, (provider_code,)).fetchall()]
     found = [

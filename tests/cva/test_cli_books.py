@@ -144,3 +144,10 @@ def test_any_event_of_the_journal_is_recorded_with_its_facts(typed: Typed) -> No
     balances = {row["account"]: row["balance"] for row in typed.rows("ledger", "trial-balance")}
     assert (balances["1010.HOUSE.TRY"], balances["1010.HOUSE.USD"]) == ("4120.00", "-100.00")
     assert "fact_unreadable" in typed(*sold, "--fact", "fee", ends=2)
+
+
+def test_nothing_expires_where_no_programme_has_a_term(typed: Typed, tmp_path: Path) -> None:
+    file = tmp_path / "expired.csv"
+    file.write_text("instruction,amount\nA1,10.00\n", encoding="utf-8")
+    for words in (("expire", "CARDS"), ("expire", "CARDS", str(file))):
+        assert "nothing_expires" in typed("provider", *words, ends=1)

@@ -28,8 +28,8 @@ SAID_BY_DATABASE = {
 }
 OPEN_FUNCTIONS = {"seal", "lock_available"}
 CLOSED_FUNCTIONS = [
-    "check_closing", "check_days", "check_legs", "check_period", "check_transfers",
-    "move_balances", "move_wallets", "open_balances", "queue_entries",
+    "admit_entries", "check_closing", "check_legs", "check_period", "check_transfers",
+    "move_balances", "move_wallets", "open_balances",
 ]  # fmt: skip
 
 
