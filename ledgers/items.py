@@ -315,14 +315,16 @@ class _Row:
 
 def _earlier(conn: Connection, key: str, body_hash: bytes) -> Batch | None:
     row = conn.execute(
-        "SELECT body_hash, items, recorded, amount_minor FROM books.item_batch"
-        " WHERE batch_key = %s",
-        [key],
+        "SELECT b.body_hash, b.items, b.recorded, b.amount_minor FROM books.item_batch b"
+        " WHERE b.batch_key = %(key)s"
+        " UNION ALL SELECT NULL, 0, 0, 0 FROM books.entry e WHERE e.key = %(key)s"
+        " AND NOT EXISTS (SELECT FROM books.item_batch b WHERE b.batch_key = %(key)s)",
+        {"key": key},
     ).fetchone()
     if row is None:
         return None
     stored, items, recorded, amount_minor = row
-    if bytes(stored) != body_hash:
+    if stored is None or bytes(stored) != body_hash:
         raise BATCH_KEY_USED_DIFFERENTLY.refusal(key=key)
     return Batch(items, recorded, amount_minor, already=True)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from ledgers.entries import EntryHead, Leg
+from ledgers.items import BURNING, Code
 
 DEBIT, CREDIT = 0, 1
 POSTED, PENDING = 0, 2
@@ -85,6 +86,14 @@ class Expire:
 
 
 @dataclass(frozen=True)
+class Items:
+    """Transfers judged one by one, each under a key of the sender's own."""
+
+    head: EntryHead
+    items: tuple[tuple[str, Line], ...]
+
+
+@dataclass(frozen=True)
 class Shut:
     """Put the period to a day into a state."""
 
@@ -98,7 +107,7 @@ class CloseAccount:
     code: str
 
 
-Command = Record | Reverse | Move | Settle | Expire | Shut | CloseAccount
+Command = Record | Reverse | Move | Settle | Expire | Items | Shut | CloseAccount
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,8 @@ class Effect:
     holds: tuple[Line, ...] = ()
     resolved: tuple[tuple[str, str], ...] = ()
     postings: tuple[tuple[str, int | None, int, int, int], ...] = ()
+    batch: tuple[str, Hashable] | None = None
+    judged: tuple[tuple[str, Line, Code], ...] = ()
     shut: tuple[date, str] | None = None
     closed: str | None = None
 
@@ -124,6 +135,9 @@ class Effect:
             found.add(("reverses", self.reverses))
         if self.closed:
             found.add(("account", self.closed))
+        if self.batch:
+            found.add(("key", self.batch[0]))
+        found |= {("item", key) for key, _, code in self.judged if code is Code.RECORDED}
         found |= {("hold", line.ref) for line in self.holds}
         found |= {("resolved", ref) for ref, _ in self.resolved}
         for code, wallet, *_ in self.postings:
@@ -151,12 +165,18 @@ class Model:
     resolved: dict[str, str] = field(default_factory=dict)
     periods: set[tuple[date, str]] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
+    batches: dict[str, Hashable] = field(default_factory=dict)
+    items: dict[str, Line] = field(default_factory=dict)
+    refusals: set[tuple[str, int, str, Code]] = field(default_factory=set)
 
     def copy(self) -> "Model":
         other = Model(self.accounts)
         other.sums.update({code: list(sums) for code, sums in self.sums.items()})
         other.wallets.update({key: list(sums) for key, sums in self.wallets.items()})
-        for name in ("days", "keys", "entries", "reversals", "holds", "resolved", "periods"):
+        for name in (
+            "days", "keys", "entries", "reversals", "holds", "resolved", "periods", "batches",
+            "items", "refusals",
+        ):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
         other.closed |= self.closed
         return other
@@ -176,6 +196,14 @@ class Model:
         self.holds |= {line.ref: line for line in effect.holds}
         self.resolved |= dict(effect.resolved)
         _add(self.sums, self.wallets, effect.postings)
+        if effect.batch:
+            key, body = effect.batch
+            self.batches[key] = body
+            for number, (item, line, code) in enumerate(effect.judged, start=1):
+                if code is Code.RECORDED:
+                    self.items[item] = line
+                else:
+                    self.refusals.add((key, number, item, code))
         if effect.shut:
             self.periods.add(effect.shut)
         if effect.closed:
@@ -194,6 +222,8 @@ class Model:
             return self._record(command)
         if isinstance(command, Reverse):
             return self._reverse(command)
+        if isinstance(command, Items):
+            return self._each(command)
         if command.head.corrects and command.head.corrects not in self.entries:
             return "entry_unknown", NOTHING
         if isinstance(command, Move):
@@ -345,6 +375,88 @@ class Model:
         resolved = tuple((ref, "expired") for ref in over)
         return "done", Effect(head, body, resolved=resolved, postings=tuple(postings))
 
+    def _each(self, command: Items) -> tuple[str, Effect]:
+        head = command.head
+        if not command.items:
+            return "batch_empty", NOTHING
+        body = (*_said(head), command.items)
+        if head.key in self.batches:
+            same = self.batches[head.key] == body
+            return ("already" if same else "batch_key_used_differently"), NOTHING
+        judged = self._judged(command.items)
+        if head.corrects and head.corrects not in self.entries:
+            return "entry_unknown", NOTHING
+        good = [line for _, line, code in judged if code is Code.RECORDED]
+        code = self._wrong_day(head) if good else ""
+        if code:
+            return code, NOTHING
+        postings = tuple(
+            posting for line in good for posting in self._sides(line, POSTED, line.amount)
+        )
+        return "done", Effect(
+            head if good else None, body, postings=postings, batch=(head.key, body), judged=judged
+        )
+
+    def _judged(self, items: tuple[tuple[str, Line], ...]) -> tuple[tuple[str, Line, Code], ...]:
+        found: list[tuple[str, Line, Code]] = []
+        sums = {code: list(kept) for code, kept in self.sums.items()}
+        wallets = {key: list(kept) for key, kept in self.wallets.items()}
+        for key, line in items:
+            code = self._item(key, line, {before for before, *_ in found})
+            if code is None:
+                code = self._fits(line, sums, wallets)
+            found.append((key, line, code))
+        return tuple(found)
+
+    def _item(self, key: str, line: Line, before: set[str]) -> Code | None:  # noqa: PLR0911
+        burnt = {item for _, _, item, code in self.refusals if code in BURNING}
+        if key in before:
+            return Code.ITEM_REPEATED
+        if key in self.items:
+            return Code.EXISTS if self.items[key] == line else Code.EXISTS_DIFFERENTLY
+        if key in burnt:
+            return Code.ALREADY_REFUSED
+        if not {line.debit, line.credit} <= self.accounts.keys():
+            return Code.ACCOUNT_UNKNOWN
+        if {line.debit, line.credit} & self.closed:
+            return Code.ACCOUNT_CLOSED
+        sides = [self.accounts[line.debit], self.accounts[line.credit]]
+        if line.debit == line.credit or any(
+            side.currency != line.currency or side.grant not in {None, line.grant} or side.memo
+            for side in sides
+        ):
+            return Code.ACCOUNT_UNFIT
+        controls = sum(side.control for side in sides)
+        if controls and line.wallet is None:
+            return Code.WALLET_MISSING
+        if controls != 1 and line.wallet is not None:
+            return Code.WALLET_UNFIT
+        if any(side.needs & set(line.missing) for side in sides):
+            return Code.DIMENSION_MISSING
+        return Code.AMOUNT_UNFIT if line.amount <= 0 else None
+
+    def _fits(
+        self, line: Line, sums: dict[str, list[int]], wallets: dict[tuple[str, int], list[int]]
+    ) -> Code:
+        """Take the item's place among those before it, where it fits."""
+        postings = self._sides(line, POSTED, line.amount)
+        after = {code: list(sums.get(code, [0] * 4)) for code, *_ in postings}
+        carried = {
+            (code, wallet): list(wallets.get((code, wallet), [0] * 4))
+            for code, wallet, *_ in postings
+            if wallet is not None
+        }
+        _add(after, carried, postings)
+        kept = [*after.items(), *((code, sums) for (code, _), sums in carried.items())]
+        if any(self._is_short(code, one) for code, one in kept):
+            return Code.ACCOUNT_LIMIT
+        sums |= after
+        wallets |= carried
+        return Code.RECORDED
+
+    def _is_short(self, code: str, sums: list[int]) -> bool:
+        return self.accounts[code].limited and available(self.accounts[code], sums) < 0
+
     # --- the pieces -------------------------------------------------------------------------
 
     @staticmethod
@@ -436,10 +548,7 @@ class Model:
         }
         _add(sums, wallets, postings)
         after = [*sums.items(), *((code, sums) for (code, _), sums in wallets.items())]
-        short = any(
-            self.accounts[code].limited and available(self.accounts[code], kept) < 0
-            for code, kept in after
-        )
+        short = any(self._is_short(code, kept) for code, kept in after)
         return "account_limit" if short else ""
 
 

@@ -215,3 +215,12 @@ def test_answers_are_permanent(shop: Books, owner: psycopg.Connection, table: st
             owner.execute(sql.SQL(attack))
         owner.rollback()
     assert BANK in {code for (code,) in shop.conn.execute("SELECT code FROM books.account")}
+
+
+def test_key_of_another_entry_is_no_key_for_a_batch(shop: Books) -> None:
+    head = shop.head("load_confirmed", key="one entry")
+    legs = [Leg(BANK, 5, grant_code=GRANT), Leg(BANK, -5, grant_code=GRANT)]
+    record(shop.conn, head, legs)
+    with pytest.raises(Refusal, match="batch_key_used_differently"):
+        spend(shop, Item(1, "t1", 100), key="one entry")
+    shop.conn.rollback()
