@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from cva.database import migrations
 from cva.database.cluster import Cluster, Role
@@ -29,6 +30,10 @@ from tests.databases import Database, create_database, fresh_database, removed_a
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "cva_template"
+
+# A slow machine is no wrong answer.
+hypothesis_settings.register_profile("cva", deadline=None)
+hypothesis_settings.load_profile("cva")
 
 
 @pytest.fixture(scope="session")
