@@ -173,8 +173,9 @@ def _money(programme: Programme, document: Document) -> Iterator[Finding]:
         yield PROGRAMME_GRANT_DAYS.finding(
             document.place(("grant", "to")), first=grant.first_day, last=grant.last_day
         )
-    places = rules.selection.places
-    least = places * min(tariff_of(rules.entitlement, rules.currency))
+    # What depends on attendance, on cases or on dated amounts is known only in a cycle.
+    places = rules.selection.places or 0
+    least = places * min(tariff_of(rules.entitlement, rules.currency), default=0)
     if least > grant.budget_minor:
         yield PROGRAMME_BUDGET_SHORT.finding(
             document.place(("grant", "budget")),

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce, singledispatchmethod
-from operator import or_
+from operator import and_, or_
 
 import ibis
 from ibis import _ as row
 from ibis.common.deferred import Deferred
 
-from eligibility.rules import terms
+from eligibility.rules import amount_columns, terms
+from eligibility.rules.amount_columns import HAS_ALL, NAMED_PEOPLE
 from eligibility.rules.pairs import (
     NO,
     YES,
@@ -34,9 +35,6 @@ from eligibility.rules.pairs import (
 )  # fmt: skip
 from eligibility.rules.rows import RATIO_SCALE, Parameter
 from eligibility.rules.terms import Count, Gather, Kind, Tally, Term
-
-NAMED_PEOPLE = "_named_people"
-HAS_ALL = "_has_all"
 
 
 def fact_name(name: str) -> str:
@@ -110,11 +108,11 @@ def _grouped(
 def _with_birth_range(members: ibis.Table) -> ibis.Table:
     if "birth_date" not in members.columns:
         return members
-    exact = known(row.birth_date_precision == "exact")
+    to_the_year = known(row.birth_date_precision == "year")
     born, year = row.birth_date, row.birth_date.year()
     return members.mutate(
-        birth_date__low=ibis.ifelse(exact, born, ibis.date(year, 1, 1)),
-        birth_date__high=ibis.ifelse(exact, born, ibis.date(year, 12, 31)),
+        birth_date__low=ibis.ifelse(to_the_year, ibis.date(year, 1, 1), born),
+        birth_date__high=ibis.ifelse(to_the_year, ibis.date(year, 12, 31), born),
     )
 
 
@@ -133,11 +131,18 @@ class _Columns:
         self.table = self.table.mutate(
             **{low_name(question.name): pair.low, high_name(question.name): pair.high}
         )
+        self.ready[question.term] = Pair(
+            row[low_name(question.name)], row[high_name(question.name)]
+        )
 
     def column(self, pair: Pair) -> Pair:
         """Make `pair` two columns of the table, so that its uses do not repeat its text."""
         name = f"_v{len(self.table.columns)}"
         low, high = low_name(name), high_name(name)
+        if pair.low is pair.high:
+            self.table = self.table.mutate(**{low: pair.low})
+            both = row[low]
+            return Pair(both, both)
         self.table = self.table.mutate(**{low: pair.low, high: pair.high})
         return Pair(row[low], row[high])
 
@@ -222,7 +227,8 @@ class _Columns:
         value = self.pair(term.term)
         if isinstance(term.items, terms.Param):
             given = self.parameters[term.items.name]
-            items = [literal(item, Kind.TEXT) for item in given] if isinstance(given, tuple) else []
+            kind = term.term.kind
+            items = [literal(item, kind) for item in given] if isinstance(given, tuple) else []
         else:
             items = [literal(item.value, item.kind) for item in term.items]
         found = [compared("==", value, Pair(item, item)) for item in items]
@@ -271,6 +277,22 @@ class _Columns:
         return Pair(high, low) if negative else Pair(low, high)
 
     @build.register
+    def _product(self, term: terms.Product) -> Pair:
+        left = self.kept(term.left, self.pair(term.left))
+        right = self.kept(term.right, self.pair(term.right))
+        ends = (*left, *right)
+        closed = reduce(and_, (end.notnull() for end in ends))
+        corners = [one * other for one in left for other in right]
+        nothing = null(Kind.INT)
+        return self.kept(
+            term,
+            Pair(
+                ibis.ifelse(closed, ibis.least(*corners), nothing),
+                ibis.ifelse(closed, ibis.greatest(*corners), nothing),
+            ),
+        )
+
+    @build.register
     def _choice(self, term: terms.Choice) -> Pair:
         when = self.kept(term.when, self.pair(term.when))
         then = self.kept(term.then, self.pair(term.then))
@@ -294,6 +316,13 @@ class _Columns:
                 ibis.cases((when.low, then.high), (~when.high, other.high), else_=high),
             ),
         )
+
+    # --- amounts ---
+
+    build.register(terms.People, amount_columns.people)
+    build.register(terms.Lookup, amount_columns.lookup)
+    build.register(terms.Bounded, amount_columns.bounded)
+    build.register(terms.Rounded, amount_columns.rounded)
 
     # --- members ---
 
@@ -362,6 +391,6 @@ class _Columns:
             far, near = outer.max(where=where.high), inner.max(where=where.low)
         nobody = self.people(where.low) == 0
         open_end = self.people(where.high & outer.isnull()) > 0
-        far = ibis.ifelse(nobody | open_end, null(Kind.INT), far)
-        near = ibis.ifelse(nobody, null(Kind.INT), near)
+        far = ibis.ifelse(nobody | open_end, null(term.kind), far)
+        near = ibis.ifelse(nobody, null(term.kind), near)
         return Pair(far, near) if least else Pair(near, far)

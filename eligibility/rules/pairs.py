@@ -26,7 +26,10 @@ NO = const(ibis.literal(value=False))
 
 
 class Pair(NamedTuple):
-    """Two columns: certainly and possibly, or lowest and highest."""
+    """Two columns: certainly and possibly, or lowest and highest.
+
+    Where both are one object, what is known is known exactly.
+    """
 
     low: Deferred
     high: Deferred
@@ -65,6 +68,8 @@ def compared(sign: str, left: Pair, right: Pair) -> Pair:
         return Pair(known(left.high < right.low), ~known(right.high <= left.low))
     if sign == "<=":
         return Pair(known(left.high <= right.low), ~known(right.high < left.low))
+    if left.low is left.high and right.low is right.high:
+        return Pair(known(left.low == right.low), ~known(left.low != right.low))
     certain = known((left.low >= right.high) & (left.high <= right.low))
     apart = known(left.high < right.low) | known(right.high < left.low)
     return Pair(certain, ~apart)
@@ -73,7 +78,7 @@ def compared(sign: str, left: Pair, right: Pair) -> Pair:
 def age(born: Deferred, at: Deferred) -> Deferred:
     """Return whole years from `born` to `at`, 0 for somebody born later."""
     before = at.month() * 100 + at.day() < born.month() * 100 + born.day()
-    years = at.year() - born.year() - before.cast("int64")
+    years = at.year() - born.year() - ibis.ifelse(before, whole(1), whole(0))
     return ibis.ifelse(years < 0, whole(0), years).cast("int64")
 
 

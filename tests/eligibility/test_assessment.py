@@ -118,6 +118,7 @@ def test_a_decision_holds_everything_it_was_made_of(tmp_path: Path, pack: RulePa
             "rank": 1,
             "selected": True,
             "waitlist_position": None,
+            "component_base": 320050,
             "amount_minor": 320050,
             "currency": "TRY",
             "people": 5,
