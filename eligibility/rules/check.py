@@ -25,10 +25,10 @@ from eligibility.rules.scope import (
     RULE_DATE,
     RULE_MEMBERS_INSIDE,
     RULE_NAME_UNKNOWN,
-    RULE_PRODUCT,
     RULE_RATIO_ALONE,
     RULE_RATIO_ZERO,
     RULE_TYPE,
+    SETS,
     VALUES,
     Scope,
     kind_of,
@@ -81,7 +81,7 @@ class _Checker:
     def wanted(self, node: Node, kinds: frozenset[Kind], what: str) -> Term | None:
         term = self.term(node)
         if term is not None and term.kind not in kinds:
-            expected = " or ".join(sorted(kinds & {*ORDERED, Kind.TEXT, Kind.BOOL, Kind.TEXTS}))
+            expected = " or ".join(sorted(kinds & {*VALUES, *SETS}))
             self.mismatch(node.spot, what, f"of type {term.kind}", expected)
             return None
         return term
@@ -207,15 +207,14 @@ class _Checker:
         right = self.wanted(node.right, NUMBERS, "The right side")
         if left is None or right is None:
             return None
-        factor, term = (left, right) if isinstance(left, Const | Param) else (right, left)
-        if not isinstance(factor, Const | Param):
-            self.trouble(RULE_PRODUCT, node.spot)
-            return None
-        if factor.kind is Kind.MONEY and term.kind is Kind.MONEY:
+        if left.kind is Kind.MONEY and right.kind is Kind.MONEY:
             self.mismatch(node.spot, "The right side", "an amount", "a whole number")
             return None
-        money = Kind.MONEY in (factor.kind, term.kind)
-        return terms.Times(Kind.MONEY if money else Kind.INT, factor, term)
+        kind = Kind.MONEY if Kind.MONEY in (left.kind, right.kind) else Kind.INT
+        factor, term = (left, right) if isinstance(left, Const | Param) else (right, left)
+        if isinstance(factor, Const | Param):
+            return terms.Times(kind, factor, term)
+        return terms.Product(kind, left, right)
 
     def comparison(self, node: Binary) -> Term | None:
         for side, other, sign in (
@@ -269,11 +268,11 @@ class _Checker:
         term = self.wanted(node.left, ORDERED | {Kind.TEXT}, "The left side")
         if isinstance(node.right, ListOf):
             return self.one_of_list(node.right, term)
-        items = self.wanted(node.right, frozenset({Kind.TEXTS}), "The right side")
+        items = self.wanted(node.right, frozenset(SETS), "The right side")
         if term is None or not isinstance(items, Param):
             return None
-        if term.kind is not Kind.TEXT:
-            self.mismatch(node.spot, "The left side", f"of type {term.kind}", "text")
+        if term.kind is not SETS[items.kind]:
+            self.mismatch(node.spot, "The left side", f"of type {term.kind}", SETS[items.kind])
             return None
         return terms.OneOf(term, items)
 
@@ -392,7 +391,7 @@ class _Checker:
             self.call_unknown(node)
             return None
         known, where = self.members(mapped.target)
-        value = self.of_member(mapped, NUMBERS)
+        value = self.of_member(mapped, NUMBERS if tally is Tally.SUM else ORDERED)
         if not known or value is None:
             return None
         return terms.Gather(value.kind, tally, where, value, shown(node))

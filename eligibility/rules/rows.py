@@ -344,8 +344,8 @@ def _extreme(found: Sequence[tuple[bool, Range]], *, least: bool) -> Range:
 
 
 def _first(values: Sequence[Value | None]) -> Value | None:
-    return min((value for value in values if value is not None), default=None)  # type: ignore[type-var]
+    return min((value for value in values if value is not None), default=None)
 
 
 def _last(values: Sequence[Value | None]) -> Value | None:
-    return max((value for value in values if value is not None), default=None)  # type: ignore[type-var]
+    return max((value for value in values if value is not None), default=None)
