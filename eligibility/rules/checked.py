@@ -224,11 +224,18 @@ class _Check:
     def fact_terms(self, scope: Scope, facts: dict[str, Kind]) -> Iterator[tuple[str, Term]]:
         """Yield the facts so that each comes after those it names; `facts` learns their types."""
         for name in self.fact_order():
-            if name in RESERVED or name in scope.household:
-                self.report(PACK_NAME_TAKEN, ("facts", name), name=name)
+            table = self.tables.get(name)
+            block = "facts" if table is None else "tables"
+            taken = table is not None and name in self.pack.facts
+            if taken or name in RESERVED or name in scope.household:
+                self.report(PACK_NAME_TAKEN, (block, name), name=name)
                 continue
-            kinds = ANY - {Kind.RATIO, *SETS}
-            term = self.term(("facts", name), self.pack.facts[name], scope, kinds)
+            if table is None:
+                kinds = ANY - {Kind.RATIO, *SETS}
+                term = self.term(("facts", name), self.pack.facts[name], scope, kinds)
+            else:
+                of = self.term(("tables", name, "of"), table.of, scope, frozenset({Kind.INT}))
+                term = None if of is None else _lookup(table, of, self.pack.currency)
             if term is not None:
                 facts[name] = term.kind
                 yield name, term

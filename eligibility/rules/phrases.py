@@ -122,6 +122,11 @@ PHRASES: Mapping[str, Said] = {
         "Tutar: {amount} ({people} kişi için)", "Amount: {amount} (for {people} people)",
         "المبلغ: {amount} (لعدد {people} من الأفراد)",
     ),
+    "component": ("{name}: {amount}", "{name}: {amount}", "{name}: {amount}"),
+    "base": ("temel tutar", "base", "المبلغ الأساسي"),
+    "amount_open": ("tutar", "the amount", "المبلغ"),
+    "household_size": ("hanedeki kişi", "people of the household", "أفراد الأسرة"),
+    "looked_up": ("{term} için tablo değeri", "table value for {term}", "قيمة الجدول لـ {term}"),
     "score_is": ("Puan: {score}", "Score: {score}", "الدرجة: {score}"),
     "zero_pass": (
         "bölünecek kişi yok; kural buna evet der", "nobody to divide by; the rule says yes to that",

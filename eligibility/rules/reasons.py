@@ -93,7 +93,7 @@ class Test:
     seen: Range
     needs: Range
     below: Range | None = None
-    needed: tuple[str, ...] = ()
+    needed: tuple[str | int, ...] = ()
     gap: int | None = None
     counted: Counted | None = None
     closest: "Closest | None" = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from eligibility.rules import terms
-from eligibility.rules.checked import SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW, Rules
+from eligibility.rules.checked import AMOUNT_REVIEW, REVIEW_IDS, Rules
 from eligibility.rules.explain import Explanation, InForce, Observed, Reason, Status
 from eligibility.rules.phrases import Language, name_of, phrase
 from eligibility.rules.reasons import Outcome, Reading, Shape, Sign, Test, kind_of_ratio
@@ -41,11 +41,11 @@ def tell(why: Explanation, rules: Rules, language: Language) -> tuple[Line, ...]
 
 
 def missing_of(why: Explanation) -> tuple[str, ...]:
-    """Return what beside the criteria keeps the household under review: size, score, stratum."""
+    """Return what beside the criteria keeps the household under review: its size, score, amount."""
     if why.status is not Status.REVIEW:
         return ()
     ids = why.because.partition(":")[2].split(",")
-    return tuple(id_ for id_ in ids if id_ in (SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW))
+    return tuple(id_ for id_ in ids if id_ in REVIEW_IDS)
 
 
 class _Teller:
@@ -74,6 +74,7 @@ class _Teller:
         if why.amount_minor is not None:
             amount = self.value(why.amount_minor, Kind.MONEY)
             yield Line(1, self.say("amount", amount=amount, people=why.people))
+            yield from self.components()
         if why.score.low is not None and self.rules.pack.score != "0":
             yield Line(1, self.say("score_is", score=self.observed(why.score, Kind.INT)))
         yield from self.nearest()
@@ -86,9 +87,24 @@ class _Teller:
         yield from self.facts()
         yield from self.parameters()
 
+    def components(self) -> Iterator[Line]:
+        """Yield what each part of the amount gives, where it has more than one."""
+        entitlement = self.rules.pack.entitlement
+        labels = {block.id: block.label for block in (*(entitlement.top_ups or ()), *(entitlement.add_ons or ()))}
+        if entitlement.case_by_case is not None:
+            labels |= {id_: item.label for id_, item in entitlement.case_by_case.items.items()}
+        for part in self.why.components if len(self.why.components) > 1 else ():
+            label = labels.get(part.name)
+            name = str(getattr(label, self.language)) if label else self.say("base")
+            amount = self.observed(part, Kind.MONEY)
+            yield Line(2, self.say("component", name=name, amount=amount))
+
     def nearest(self) -> Iterator[Line]:
         heads = {Status.ELIGIBLE: "margin", Status.INELIGIBLE: "lacks", Status.REVIEW: "open"}
-        missing = [self.say(item) for item in missing_of(self.why)]
+        missing = [
+            self.say("amount_open" if item == AMOUNT_REVIEW else item)
+            for item in missing_of(self.why)
+        ]
         if self.why.nearest or missing:
             yield Line(0, self.say(heads[self.why.status]))
         labels = {reason.id: reason.label for reason in self.why.reasons}
@@ -172,7 +188,7 @@ class _Teller:
             return self.ratio(test)
         what, seen = self.term(test.what), self.range(test.seen, kind)
         if test.sign in (Sign.AMONG, Sign.NOT_AMONG):
-            needs = ", ".join(test.needed)
+            needs = ", ".join(map(str, test.needed))
         else:
             needs = self.range(test.needs, kind)
             varies = any(isinstance(part, terms.Fact | terms.Input) for part in _parts(test.limit))
@@ -215,7 +231,7 @@ class _Teller:
             case terms.Choice(when=when, then=then, other=other):
                 said = {"when": when, "then": then, "other": other}
                 return self.say("choice", **{hole: self.term(part) for hole, part in said.items()})
-            case terms.Plus() | terms.Minus() | terms.Times():
+            case terms.Plus() | terms.Minus() | terms.Times() | terms.Product():
                 return self.arithmetic(term)
             case terms.Count() | terms.Gather():
                 return self.of_members(term)
@@ -253,7 +269,7 @@ class _Teller:
             case _:
                 return self.fixed(term)
 
-    def arithmetic(self, term: terms.Plus | terms.Minus | terms.Times) -> str:
+    def arithmetic(self, term: terms.Plus | terms.Minus | terms.Times | terms.Product) -> str:
         match term:
             case terms.Plus(left=left, right=right):
                 return f"{self.term(left)} + {self.term(right)}"
@@ -261,6 +277,8 @@ class _Teller:
                 return f"{self.term(left)} - {self.within(right)}"
             case terms.Times(factor=factor, term=inner):
                 return f"{self.term(factor)} × {self.within(inner)}"
+            case terms.Product(left=left, right=right):
+                return f"{self.within(left)} × {self.within(right)}"
 
     def of_members(self, term: terms.Count | terms.Gather) -> str:
         if isinstance(term, terms.Count):
