@@ -8,6 +8,7 @@ from cva.programmes.model import Destination, Mechanism, Programme
 from eligibility.entitlements import exact_problem, tariff_of
 from eligibility.rules.checked import findings_of, read_text, refused
 from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
+from eligibility.rules.salvage import expression_findings
 from ledgers.money import format_amount
 from ledgers.problems import Finding, Problem, Refusal
 
@@ -86,7 +87,7 @@ def _read(path: Path) -> tuple[Programme | None, tuple[Finding, ...]]:
     programme, wrong = read_model(document, document.values, Programme)
     findings += wrong
     if programme is None:
-        return None, findings
+        return None, findings + expression_findings(document, ("rules",))
     rules = findings_of(programme.rules, document, ("rules",))
     findings += rules + tuple(_amounts(programme, document))
     if not findings:

@@ -33,6 +33,7 @@ from eligibility.rules.pack import (
 )  # fmt: skip
 from eligibility.rules.parser import parse
 from eligibility.rules.rows import Parameter as ParameterValue
+from eligibility.rules.salvage import expression_findings
 from eligibility.rules.scope import (
     ANY,
     NUMBERS,
@@ -132,11 +133,21 @@ def load_pack(path: Path) -> RulePack:
     document, findings = read_document(read_text(path), path.name)
     pack = None
     if document is not None:
-        pack, wrong = read_model(document, document.values, RulePack)
-        findings += wrong + (findings_of(pack, document, ()) if pack is not None else ())
+        pack, wrong = read_pack(document, document.values)
+        findings += wrong
     if pack is None or findings:
         raise refused(PACK_REFUSED, findings)
     return pack
+
+
+def read_pack(
+    document: Document, values: object, path: YamlPath = ()
+) -> tuple[RulePack | None, tuple[Finding, ...]]:
+    """Return `values`, which stand at `path` of `document`, as a pack, with every problem."""
+    pack, findings = read_model(document, values, RulePack, path)
+    if pack is None:
+        return None, findings + expression_findings(document, path)
+    return pack, findings + findings_of(pack, document, path)
 
 
 def read_text(path: Path) -> str:
