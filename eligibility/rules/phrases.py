@@ -102,6 +102,11 @@ PHRASES: Mapping[str, Said] = {
         "en yakın {number}. üye: {tests}", "closest is member {number}: {tests}",
         "الأقرب الفرد رقم {number}: {tests}",
     ),
+    "leaves": (
+        "sayılmamaya en yakın {number}. üye: {tests}",
+        "closest to not being counted is member {number}: {tests}",
+        "الأقرب إلى عدم الحساب الفرد رقم {number}: {tests}",
+    ),
     "lacks": ("En yakın eşik:", "Nearest threshold:", "أقرب حد:"),
     "margin": ("Sınıra uzaklık:", "What holds it there:", "ما يبقيها مستوفية:"),
     "open": ("Bilinmesi gereken:", "What has to be known:", "ما يجب معرفته:"),

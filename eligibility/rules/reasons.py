@@ -6,7 +6,8 @@ people say it: `p.least <= rcsi` is "rcsi is at least 19". `c ? a : b` is shown 
 was taken, with the condition that led there.
 
 Vocabulary: a *gap* says how far off a test is, in thousandths of the limit, where both sides are
-known; None otherwise. The *nearest threshold* of a failed condition is the smallest
+known; None otherwise. A count is off by its missing people, of whom the last one counts as far as
+the member who comes nearest is off. The *nearest threshold* of a failed condition is the smallest
 set of tests that would have to come out otherwise.
 
 Sources: the negation normal form of propositional logic; R. Binns and others, "It's Reducing a
@@ -24,6 +25,7 @@ from eligibility.rules.rows import RATIO_SCALE, Case, Range, answer, numbers, tr
 from eligibility.rules.terms import Count, Fact, Input, Kind, Term, every
 
 FULL_STEP = 1000
+HALF_STEP = 500  # papers change more often than families do
 
 
 class Outcome(StrEnum):
@@ -101,10 +103,11 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The member who comes nearest to being counted, and what keeps them from it."""
+    """The member who `joins` a count, or leaves it, by the smallest change; `tests` say which."""
 
     member_no: int
     tests: tuple[Test, ...]
+    joins: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,7 @@ class _Reader:
             case _:
                 return Test(
                     term, Sign.IS, None, answer(term, self.case), (wanted, wanted),
-                    gap=FULL_STEP if self.outcome(term, wanted=wanted) is Outcome.FAIL else None,
+                    gap=HALF_STEP if self.outcome(term, wanted=wanted) is Outcome.FAIL else None,
                 )  # fmt: skip
         if not wanted:
             found = replace(found, sign=OPPOSITE[found.sign])
@@ -222,30 +225,45 @@ class _Reader:
     # --- members ---
 
     def with_members(self, test: Test, outcome: Outcome) -> Test:
-        """Add who is counted, and, where too few are, who comes nearest to it."""
+        """Add who is counted, and, where it fails, who comes nearest to changing the count."""
         count = count_of(test.what, self.facts)
         if count is None or self.inside:
             return test
         counted = counted_in(count, self.case)
-        short = test.sign in (Sign.AT_LEAST, Sign.MORE_THAN) and outcome is Outcome.FAIL
-        closest = self.closest(count, counted) if short else None
-        return replace(test, counted=counted, closest=closest)
+        short = people_short(test)
+        if outcome is not Outcome.FAIL or short == 0:
+            return replace(test, counted=counted)
+        closest = self.closest(count, counted, joins=short > 0)
+        last = total_gap(closest.tests) if closest else FULL_STEP
+        gap = (abs(short) - 1) * FULL_STEP + last
+        return replace(test, counted=counted, closest=closest, gap=gap)
 
-    def closest(self, count: Count, counted: Counted) -> Closest | None:
+    def closest(self, count: Count, counted: Counted, *, joins: bool) -> Closest | None:
+        """Return the member who would join the count, or leave it, by the smallest change."""
         if count.where is None:
             return None
         found = []
         for number, member in enumerate(self.case.members, start=1):
-            if number in counted.certain:
+            if (number in counted.certain) is joins:
                 continue
             one = _Reader(replace(self.case, member=member), self.facts, inside=True)
-            missing = failing(one.read(count.where))
-            if missing and all(test.gap is not None for test in missing):
-                found.append((len(missing), total_gap(missing), number, missing))
+            tests = failing(one.read(count.where, wanted=joins))
+            if tests and all(test.gap is not None for test in tests):
+                found.append((len(tests), total_gap(tests), number, tests))
         if not found:
             return None
-        _, _, number, missing = min(found, key=lambda item: item[:3])
-        return Closest(number, missing)
+        _, _, number, tests = min(found, key=lambda item: item[:3])
+        return Closest(number, tests, joins=joins)
+
+
+def people_short(test: Test) -> int:
+    """Return how many people a failed count is short of; below zero where it has too many."""
+    seen, needs = test.seen[0], test.needs[0]
+    exact = test.seen[0] == test.seen[1] and test.needs[0] == test.needs[1]
+    if not exact or not isinstance(seen, int) or not isinstance(needs, int):
+        return 0
+    strict = {Sign.MORE_THAN: 1, Sign.LESS_THAN: -1}.get(test.sign, 0)
+    return 0 if test.sign is Sign.IS_NOT else needs + strict - seen
 
 
 def read(term: Term, case: Case, facts: Mapping[str, Term]) -> Reading:

@@ -90,7 +90,10 @@ class _Teller:
     def components(self) -> Iterator[Line]:
         """Yield what each part of the amount gives, where it has more than one."""
         entitlement = self.rules.pack.entitlement
-        labels = {block.id: block.label for block in (*(entitlement.top_ups or ()), *(entitlement.add_ons or ()))}
+        labels = {
+            block.id: block.label
+            for block in (*(entitlement.top_ups or ()), *(entitlement.add_ons or ()))
+        }
         if entitlement.case_by_case is not None:
             labels |= {id_: item.label for id_, item in entitlement.case_by_case.items.items()}
         for part in self.why.components if len(self.why.components) > 1 else ():
@@ -148,7 +151,8 @@ class _Teller:
         if test.closest is not None:
             tests = "; ".join(self.test(one) for one in test.closest.tests)
             number = test.closest.member_no
-            yield Line(depth, self.say("closest", number=number, tests=tests))
+            code = "closest" if test.closest.joins else "leaves"
+            yield Line(depth, self.say(code, number=number, tests=tests))
 
     def facts(self) -> Iterator[Line]:
         meanings = dict(self.rules.facts)
@@ -238,7 +242,7 @@ class _Teller:
             case _:
                 return self.fixed(term)
 
-    def fixed(self, term: Term) -> str:
+    def fixed(self, term: Term) -> str:  # noqa: PLR0911 - one answer per shape of a term
         match term:
             case terms.Const(kind=kind, value=value):
                 return self.value(value, kind)
@@ -249,6 +253,12 @@ class _Teller:
                 return self.value(given, kind)
             case terms.ReferenceDate():
                 return self.why.on.isoformat()
+            case terms.People():
+                return self.say("household_size")
+            case terms.Lookup(term=inner):
+                return self.say("looked_up", term=self.term(inner))
+            case terms.Bounded(term=inner) | terms.Rounded(term=inner):
+                return self.term(inner)
             case _:
                 message = f"{type(term).__name__} has no words"
                 raise TypeError(message)
