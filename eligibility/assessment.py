@@ -271,6 +271,8 @@ def _with_reason(table: ibis.Table, rules: Rules) -> ibis.Table:
 
 
 def _listed(prefix: str, ids: list[tuple[ibis.Value, str]]) -> ibis.Value:
+    if not ids:
+        return ibis.literal(prefix)
     items = [ibis.ifelse(condition, name, ibis.null("string")) for condition, name in ids]
     return ibis.literal(prefix) + ibis.literal(",").join(items)
 
