@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from eligibility.entitlements import AddOn, TopUp
 from eligibility.rules import terms
 from eligibility.rules.checked import AMOUNT_REVIEW, REVIEW_IDS, Rules
 from eligibility.rules.explain import Explanation, InForce, Observed, Reason, Status
@@ -90,10 +91,8 @@ class _Teller:
     def components(self) -> Iterator[Line]:
         """Yield what each part of the amount gives, where it has more than one."""
         entitlement = self.rules.pack.entitlement
-        labels = {
-            block.id: block.label
-            for block in (*(entitlement.top_ups or ()), *(entitlement.add_ons or ()))
-        }
+        blocks: list[TopUp | AddOn] = [*(entitlement.top_ups or ()), *(entitlement.add_ons or ())]
+        labels = {block.id: block.label for block in blocks}
         if entitlement.case_by_case is not None:
             labels |= {id_: item.label for id_, item in entitlement.case_by_case.items.items()}
         for part in self.why.components if len(self.why.components) > 1 else ():
