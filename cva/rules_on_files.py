@@ -161,13 +161,13 @@ def run_on_files(
         folder = Path(made)
         with engine(folder, MEMORY_MB, THREADS) as connection:
             snapshot = snapshot_of(connection, households, members, rules, folder)
-        decisions = folder / "decisions.parquet"
+        decisions = folder / "whole.parquet"
         totals = assess(
             snapshot.households, snapshot.members, pack, on, decisions,
             seed=pack.code if seed is None else seed, spill=folder, grant_minor=grant_minor,
             memory_mb=MEMORY_MB, threads=THREADS,
         )  # fmt: skip
-        answer = folder / out.name
+        answer = folder / "answer.parquet"
         _write_answer(decisions, answer)
         answer.replace(out)
     return Ran(totals, snapshot.left_out)

@@ -212,6 +212,9 @@ def _read_header(file: _File) -> None:
         raise _unreadable(file, error.strerror or "it cannot be opened") from error
     except csv.Error as error:
         raise _unreadable(file, "its first line is not text with commas") from error
+    if _quotes(file.path) % 2:
+        # It would swallow every row to the end of the file.
+        raise _unreadable(file, "a quote that is opened in it is not closed")
     if not any(file.header):
         raise _unreadable(file, "its first line is empty")
     for name in sorted({name for name in file.header if file.header.count(name) > 1}):
@@ -219,6 +222,14 @@ def _read_header(file: _File) -> None:
     for name in _declared(file):
         if name not in file.header:
             file.report(PLAIN_COLUMN_MISSING.finding(file.place(1, name), column=name))
+
+
+def _quotes(path: Path) -> int:
+    count = 0
+    with path.open("rb") as content:
+        while block := content.read(BLOCK_BYTES):
+            count += block.count(b'"')
+    return count
 
 
 def _unreadable(file: _File, why: str) -> Refusal:
@@ -237,7 +248,8 @@ def _read_rows(file: _File) -> None:
                 writer.write_table(_typed(file, columns, batch.num_rows, schema))
                 file.rows += batch.num_rows
     except pa.ArrowInvalid as error:
-        raise _unreadable(file, "a quote that is opened in it is not closed") from error
+        why = f"one of its rows is longer than {BLOCK_BYTES >> 20} MB"
+        raise _unreadable(file, why) from error
 
 
 def _batches(file: _File) -> Iterator[pa.RecordBatch]:

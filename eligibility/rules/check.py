@@ -12,7 +12,7 @@ from datetime import date
 
 from eligibility.rules import terms
 from eligibility.rules.document import Spot
-from eligibility.rules.parser import parse
+from eligibility.rules.parser import read
 from eligibility.rules.scope import (
     ANY,
     CALLS,
@@ -44,7 +44,6 @@ from eligibility.rules.syntax import (
     Ternary,
     Trouble,
     Unary,
-    UnreadableError,
     shown,
 )  # fmt: skip
 from eligibility.rules.terms import Const, Kind, Param, Tally, Term
@@ -54,14 +53,24 @@ from ledgers.problems import Problem
 def check(
     text: str, scope: Scope, kinds: frozenset[Kind] = ANY
 ) -> tuple[Term | None, tuple[Trouble, ...]]:
-    """Return the meaning of `text`, which must be of one of `kinds`, and all its troubles."""
-    try:
-        tree = parse(text)
-    except UnreadableError as error:
-        return None, (error.trouble,)
+    """Return the meaning of `text`, which must be of one of `kinds`, and all its troubles.
+
+    Without troubles there is no meaning only where the text uses a doubtful name of the scope.
+    """
+    tree, misfits = read(text)
+    if tree is None:
+        return None, misfits
     checker = _Checker(scope)
     term = checker.wanted(tree, kinds, "The expression")
-    return (None if checker.troubles else term), tuple(checker.troubles)
+    if not misfits:
+        return (None if checker.troubles else term), tuple(checker.troubles)
+    # Beside a misfit only names are sure to be as wrong as they look.
+    named = [trouble for trouble in checker.troubles if trouble.problem is RULE_NAME_UNKNOWN]
+    return None, tuple(sorted((*misfits, *named), key=_spot))
+
+
+def _spot(trouble: Trouble) -> tuple[int, int]:
+    return trouble.spot.line, trouble.spot.column
 
 
 class _Checker:
@@ -124,7 +133,7 @@ class _Checker:
             return terms.Input(scope.household[name], name)
         elif name == MEMBERS:
             self.mismatch(node.spot, MEMBERS, "a list", "a count, as members.size(),")
-        else:
+        elif name not in scope.doubtful:
             self.unknown(node.spot, name, (*scope.household, *scope.facts, MEMBERS, "p"))
         return None
 
@@ -137,7 +146,8 @@ class _Checker:
             kind = self.scope.parameters.get(node.name)
             if kind is None:
                 known = tuple(f"p.{name}" for name in self.scope.parameters)
-                self.unknown(node.spot, f"p.{node.name}", known)
+                if f"p.{node.name}" not in self.scope.doubtful:
+                    self.unknown(node.spot, f"p.{node.name}", known)
                 return None
             return Param(kind, node.name)
         if target is not None and target == self.letter:
@@ -155,7 +165,8 @@ class _Checker:
         kind = self.scope.member.get(node.name)
         if kind is None:
             known = tuple(f"{self.letter}.{name}" for name in (*self.scope.member, "age"))
-            self.unknown(node.spot, f"{self.letter}.{node.name}", known)
+            if f"m.{node.name}" not in self.scope.doubtful:
+                self.unknown(node.spot, f"{self.letter}.{node.name}", known)
             return None
         return terms.MemberInput(kind, node.name)
 

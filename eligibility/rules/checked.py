@@ -234,12 +234,13 @@ class _Check:
 
     def fact_terms(self, scope: Scope, facts: dict[str, Kind]) -> Iterator[tuple[str, Term]]:
         """Yield the facts so that each comes after those it names; `facts` learns their types."""
-        for name in self.fact_order():
+        for name in self.fact_order(scope):
             table = self.tables.get(name)
             block = "facts" if table is None else "tables"
             taken = table is not None and name in self.pack.facts
             if taken or name in RESERVED or name in scope.household:
                 self.report(PACK_NAME_TAKEN, (block, name), name=name)
+                scope.doubtful.add(name)
                 continue
             if table is None:
                 kinds = ANY - {Kind.RATIO, *SETS}
@@ -247,11 +248,13 @@ class _Check:
             else:
                 of = self.term(("tables", name, "of"), table.of, scope, frozenset({Kind.INT}))
                 term = None if of is None else _lookup(table, of, self.pack.currency)
-            if term is not None:
+            if term is None:
+                scope.doubtful.add(name)
+            else:
                 facts[name] = term.kind
                 yield name, term
 
-    def fact_order(self) -> tuple[str, ...]:
+    def fact_order(self, scope: Scope) -> tuple[str, ...]:
         """Return the names of the facts in an order that their spelling alone decides."""
         texts = {**self.pack.facts, **{name: table.of for name, table in self.tables.items()}}
         named = {name: _names_in(text) for name, text in sorted(texts.items())}
@@ -262,6 +265,7 @@ class _Check:
             circle = error.args[1]
             block = "tables" if circle[0] in self.tables else "facts"
             self.report(PACK_FACT_CIRCLE, (block, circle[0]), circle=" → ".join(circle))
+            scope.doubtful.update(graph)
             return ()
 
     def criteria(self, scope: Scope) -> Iterator[Rule]:

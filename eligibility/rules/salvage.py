@@ -2,8 +2,8 @@
 
 A pack with a label missing is no pack yet, but whoever corrects it wants to hear of the misspelt
 fact as well, and not one problem an hour. So every expression that can be read is checked with the
-names that can be understood; an expression that uses a name whose own declaration is wrong is only
-read, because what would be said of its meaning could be untrue.
+names that can be understood; of a name whose own declaration is wrong nothing is said where it is
+used, because it could be untrue.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ from eligibility.rules.pack import (
     Parameter,
     Table,
 )  # fmt: skip
-from eligibility.rules.parser import parse
+from eligibility.rules.parser import read
 from eligibility.rules.scope import ANY, NUMBERS, SETS, Scope
-from eligibility.rules.syntax import Member, Name, Node, UnreadableError, parts
+from eligibility.rules.syntax import names_in
 from eligibility.rules.terms import Kind, Zero
 from ledgers.problems import Finding
 
@@ -51,8 +51,8 @@ class _Salvage:
     path: YamlPath
     values: Values
     scope: Scope = field(default_factory=Scope)
-    doubtful: set[str] = field(default_factory=set)
     facts: dict[str, Kind] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
 
     def findings(self) -> Iterator[Finding]:
         inputs = _block(self.values, "inputs")
@@ -62,6 +62,7 @@ class _Salvage:
             parameters=self.parameters(),
             facts=self.facts,
             zero=Zero.STOP,
+            doubtful=self.doubtful,
         )
         yield from self.tables()
         yield from self.fact_findings()
@@ -125,14 +126,11 @@ class _Salvage:
         self, path: YamlPath, text: str, kinds: frozenset[Kind], fact: str = ""
     ) -> Iterator[Finding]:
         """Yield the problems of one expression; what is no fact without doubt is doubtful."""
-        unsure = bool(_uses(text) & self.doubtful)
         term, troubles = check(text, self.scope, kinds)
-        if fact and (term is None or unsure):
+        if fact and term is None:
             self.doubtful.add(fact)
         elif fact and term is not None:
             self.facts[fact] = term.kind
-        if unsure and _readable(text):
-            return
         for trouble in troubles:
             place = self.document.place(self.path + path, trouble.spot)
             yield found(trouble.problem, place, trouble.facts)
@@ -150,26 +148,7 @@ def _read(model: type[Model], content: object) -> Model | None:
         return None
 
 
-def _readable(text: str) -> bool:
-    try:
-        parse(text)
-    except UnreadableError:
-        return False
-    return True
-
-
 def _uses(text: str) -> frozenset[str]:
-    """Return the names an expression uses: `fact`, `p.name`, and `m.name` whatever the letter."""
-    try:
-        return frozenset(_named(parse(text)))
-    except UnreadableError:
-        return frozenset()
-
-
-def _named(node: Node) -> Iterator[str]:
-    if isinstance(node, Name):
-        yield node.name
-    if isinstance(node, Member) and isinstance(node.target, Name):
-        yield f"{'p' if node.target.name == 'p' else 'm'}.{node.name}"
-    for part in parts(node):
-        yield from _named(part)
+    """Return the names an expression uses; none where it cannot be read."""
+    tree, _ = read(text)
+    return frozenset() if tree is None else names_in(tree)

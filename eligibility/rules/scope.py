@@ -66,13 +66,18 @@ ANY = frozenset(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an expression may name, with types; `zero` is the stated answer of its ratios."""
+    """What an expression may name, with types; `zero` is the stated answer of its ratios.
+
+    `doubtful` are names (`fact`, `p.name`, `m.name`) whose own declaration is wrong: that is said
+    where they are declared, and nothing is said of them where they are used.
+    """
 
     household: Mapping[str, Kind] = field(default_factory=dict)
     member: Mapping[str, Kind] = field(default_factory=dict)
     parameters: Mapping[str, Kind] = field(default_factory=dict)
     facts: Mapping[str, Kind] = field(default_factory=dict)
     zero: Zero | None = None
+    doubtful: set[str] = field(default_factory=set)
 
 
 def kind_of(value: int | str | bool) -> Kind:  # noqa: FBT001 - a literal's value
