@@ -6,7 +6,7 @@ later say so and leave it alone. Where an earlier pack cannot decide yet, people
 household is *open* there, and no later pack serves it meanwhile. So nobody is served twice, and
 nobody who might belong to the earlier programme slips into the later one, or is left out unseen.
 
-A pack says itself with `after` which packs are decided before it; a run in another order is refused.
+A pack says itself with `after` which packs are decided before it; another order is refused.
 
 Source: the assignment of households to C-ESSN and ESSN from one application (Kızılay, 2021).
 """
