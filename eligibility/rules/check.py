@@ -44,6 +44,7 @@ from eligibility.rules.syntax import (
     Ternary,
     Trouble,
     Unary,
+    in_order,
     shown,
 )  # fmt: skip
 from eligibility.rules.terms import Const, Kind, Param, Tally, Term
@@ -66,11 +67,7 @@ def check(
         return (None if checker.troubles else term), tuple(checker.troubles)
     # Beside a misfit only names are sure to be as wrong as they look.
     named = [trouble for trouble in checker.troubles if trouble.problem is RULE_NAME_UNKNOWN]
-    return None, tuple(sorted((*misfits, *named), key=_spot))
-
-
-def _spot(trouble: Trouble) -> tuple[int, int]:
-    return trouble.spot.line, trouble.spot.column
+    return None, in_order((*misfits, *named))
 
 
 class _Checker:
@@ -117,8 +114,6 @@ class _Checker:
             case ListOf():
                 self.mismatch(node.spot, "This part", "a list", "a single value")
                 return None
-
-    # --- names ---
 
     def name(self, node: Name) -> Term | None:
         scope, name = self.scope, node.name
@@ -169,8 +164,6 @@ class _Checker:
                 self.unknown(node.spot, f"{self.letter}.{node.name}", known)
             return None
         return terms.MemberInput(kind, node.name)
-
-    # --- operators ---
 
     def unary(self, node: Unary) -> Term | None:
         if node.sign == "!":
@@ -309,8 +302,6 @@ class _Checker:
             return None
         return terms.Choice(then.kind, when, then, other)
 
-    # --- calls ---
-
     def call(self, node: Call) -> Term | None:
         if node.target is None:
             return self.free_call(node)
@@ -341,14 +332,12 @@ class _Checker:
         return None
 
     def date(self, node: Node) -> Term | None:
-        if isinstance(node, Literal) and isinstance(node.value, str):
-            try:
-                return Const(Kind.DATE, date.fromisoformat(node.value))
-            except ValueError:
-                self.trouble(RULE_DATE, node.spot, found=node.value[:40])
-                return None
-        self.trouble(RULE_DATE, node.spot, found="in this expression")
-        return None
+        text = str(node.value) if isinstance(node, Literal) else "in this expression"
+        try:
+            return Const(Kind.DATE, date.fromisoformat(text))
+        except ValueError:
+            self.trouble(RULE_DATE, node.spot, found=text[:40])
+            return None
 
     def members(self, node: Node) -> tuple[bool, Term | None]:
         """Return whether `node` is the members or a filter of them, and the filter's condition."""
