@@ -30,6 +30,7 @@ from cva.payments import accounts
 from cva.programmes.model import Programme
 from cva.programmes.publishing import Cycle, load_cycle, programme_of
 from cva.progress import Progress, parts
+from cva.registry import kept
 from cva.registry.snapshot import Snapshot, write_snapshot
 from cva.selection import facts
 from eligibility.decisions import AssessmentTotals
@@ -54,7 +55,7 @@ IN_PROGRESS = Problem(
     "Wait until it has ended, then look at the decisions.",
 )
 
-_COLUMNS = (
+DECISION_COLUMNS = (
     "household_id", "status", "pass_bits", "unknown_bits", "score", "tie_key", "rank", "selected",
     "waitlist_position", "amount_minor", "currency", "people", "people_from", "reason",
 )  # fmt: skip
@@ -262,6 +263,7 @@ def _judge(
     ]  # fmt: skip
     totals = assess_in_order(snapshot.households, snapshot.members, turns, spill=folder)
     _told(judged, snapshot)
+    kept.keep(conn, snapshot)
     runs: list[Run] = []
     for turn, total in zip(turns, totals, strict=True):
         before = runs[-1].run_id if runs else None
@@ -323,9 +325,9 @@ def _store(conn: Connection, run_id: str, decisions: Path, progress: Progress | 
     rows = 0
     with (
         conn.cursor() as cursor,
-        cursor.copy(f"COPY decided ({', '.join(_COLUMNS)}) FROM STDIN") as copy,
+        cursor.copy(f"COPY decided ({', '.join(DECISION_COLUMNS)}) FROM STDIN") as copy,
     ):
-        for batch in pq.ParquetFile(decisions).iter_batches(20_000, columns=list(_COLUMNS)):
+        for batch in pq.ParquetFile(decisions).iter_batches(20_000, columns=list(DECISION_COLUMNS)):
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 copy.write_row(row)
             rows += batch.num_rows

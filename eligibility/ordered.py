@@ -96,18 +96,18 @@ def _claimed(turns: Sequence[Turn], out: Path, spill: Path) -> None:
     with engine(spill, 256, 1) as connection:
         connection.execute(
             "CREATE TABLE claimed"
-            " (household_id VARCHAR, standing VARCHAR, pack VARCHAR, at INTEGER)"
+            " (household_id VARCHAR, standing VARCHAR, pack VARCHAR, turn INTEGER)"
         )
         for at, turn in enumerate(turns):
             connection.execute(
                 """
                 INSERT INTO claimed
                 SELECT household_id, CASE status WHEN 'review' THEN 'open' ELSE 'taken' END, $pack,
-                       $at
+                       $turn
                 FROM read_parquet($file)
                 WHERE (status IN ('eligible', 'review') OR selected) AND reason NOT LIKE 'open:%'
                 """,
-                {"pack": turn.pack.code, "at": at, "file": escape(str(turn.out))},
+                {"pack": turn.pack.code, "turn": at, "file": escape(str(turn.out))},
             )
         _write(connection, out)
 
@@ -119,7 +119,7 @@ def _write(connection: duckdb.DuckDBPyConnection, out: Path) -> None:
         COPY (
           SELECT household_id, standing, pack FROM claimed
           QUALIFY row_number() OVER (
-            PARTITION BY household_id ORDER BY standing = 'open', at) = 1)
+            PARTITION BY household_id ORDER BY standing = 'open', turn) = 1)
         TO '{file}' (FORMAT parquet)
         """
     )

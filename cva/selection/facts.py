@@ -23,7 +23,8 @@ Recorded = tuple[Mapping[str, sql.Composable], Mapping[str, sql.Composable]]
 _AWARDED = "awarded_"
 _LISTED = sql.SQL("""EXISTS (
     SELECT FROM assessment.discretionary x JOIN programme.programme p USING (programme_id)
-    JOIN programme.programme q USING (code) JOIN programme.cycle c ON c.programme_id = q.programme_id
+    JOIN programme.programme q USING (code)
+    JOIN programme.cycle c ON c.programme_id = q.programme_id
     WHERE c.cycle_id = {cycle} AND x.expires_on >= lower(c.period) AND x.at <= {known}
       AND x.household_id = v.household_id
       AND NOT EXISTS (SELECT FROM assessment.discretionary_end e
