@@ -1,9 +1,11 @@
--- Rule packs that were published here: who proposed the rules, who else agreed, and every word.
+-- Rule packs that were published here, and the snapshots that runs were decided from: with both, a
+-- decision can be made again, bit for bit.
 --
 -- What these tables promise by themselves, whoever writes to them:
 --   * a published pack never changes, and a version of a code is one pack for ever;
 --   * it takes two people: whoever proposed a pack cannot be the one who publishes it;
---   * a programme that names a published pack names one that is, with the hash it was published by.
+--   * a programme that names a published pack names one that is, with the hash it was published by;
+--   * a snapshot that a run names is kept as it was.
 -- ledgers/schema.sql and cva/schema.sql come first.
 
 CREATE TABLE programme.pack_proposal (
@@ -90,10 +92,22 @@ END $$;
 CREATE TRIGGER check_named_pack BEFORE INSERT ON programme.programme
   FOR EACH ROW EXECUTE FUNCTION programme.check_named_pack();
 
+-- The two files of a snapshot, in parts: facts only, nothing that is sealed.
+CREATE TABLE assessment.snapshot_part (
+  snapshot_sha256  bytea NOT NULL CHECK (octet_length(snapshot_sha256) = 32),
+  file             text NOT NULL CHECK (file IN ('households', 'members')),
+  part             integer NOT NULL CHECK (part >= 0),
+  content          bytea NOT NULL,
+  PRIMARY KEY (snapshot_sha256, file, part)
+);
+-- Parquet is compressed already.
+ALTER TABLE assessment.snapshot_part ALTER COLUMN content SET STORAGE EXTERNAL;
+
 DO $$
 DECLARE t regclass;
 BEGIN
-  FOREACH t IN ARRAY ARRAY['programme.pack_proposal', 'programme.pack']::regclass[]
+  FOREACH t IN ARRAY ARRAY['programme.pack_proposal', 'programme.pack',
+                           'assessment.snapshot_part']::regclass[]
   LOOP
     EXECUTE format('CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON %s
                     FOR EACH ROW EXECUTE FUNCTION ops.append_only()', t);
@@ -102,5 +116,5 @@ BEGIN
   END LOOP;
 END $$;
 
-GRANT SELECT, INSERT ON programme.pack_proposal, programme.pack TO cva_app;
-GRANT SELECT ON programme.pack_proposal, programme.pack TO cva_auditor;
+GRANT SELECT, INSERT ON programme.pack_proposal, programme.pack, assessment.snapshot_part TO cva_app;
+GRANT SELECT ON programme.pack_proposal, programme.pack, assessment.snapshot_part TO cva_auditor;

@@ -7,6 +7,7 @@ import typer
 
 from adapters.mapping import load_mapping
 from cva import rules_on_files
+from cva.cli import rules_published
 from cva.cli.cycles import DATE
 from cva.cli.output import Money, Shape, say, show, warn
 
@@ -61,3 +62,6 @@ def run(
         shape,
         below=("decisions", "pack", "waiting", "people"),
     )  # fmt: skip
+
+
+rules_published.add_to(app)

@@ -73,11 +73,15 @@ def publish(
 
     Raises `pack_same_person`, `role_missing`, `passphrase_wrong`.
     """
+    if staff.Role.FINANCE not in staff.roles_of(conn, person_id):
+        staff.require(conn, person_id, "programme")
     digest = bytes.fromhex(pack.pack_hash)
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", (pack.code,))
     known = _find(conn, pack.code, digest)
     if known is not None and known.version is not None:
         return known
+    if known is not None and known.proposed_by == staff.person(conn, person_id).login:
+        raise PACK_SAME_PERSON.refusal(pack=pack.code)
     signature = staff.sign(conn, person_id, passphrase, digest)
     if known is None:
         conn.execute(
@@ -135,7 +139,7 @@ def _found(conn: Connection, code: str, digest: bytes) -> PublishedPack:
     return found
 
 
-def _acted(  # noqa: PLR0913 - what an act is made of
+def _acted(
     conn: Connection, verb: str, pack: RulePack, version: int | None, person_id: str, at: datetime
 ) -> None:
     acts.record(

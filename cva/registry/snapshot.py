@@ -118,7 +118,7 @@ def write_snapshot(
 
 def read_by(run_id: str, household_id: str | None = None) -> sql.Composed:
     """Return the versions that a stored run read, of one household or of all."""
-    of_one = sql.SQL("")
+    of_one: sql.Composable = sql.SQL("")
     if household_id is not None:
         of_one = sql.SQL(" AND d.household_id = {}").format(sql.Literal(household_id))
     return sql.SQL(

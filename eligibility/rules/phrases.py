@@ -31,6 +31,22 @@ PHRASES: Mapping[str, Said] = {
         "Not enough is known; people look at it.",
         "المعلومات غير كافية؛ سينظر فيها موظف.",
     ),
+    "served_now": (
+        "Şimdi destekleniyor (sıra {rank}).", "Served now (rank {rank}).",
+        "تُخدم الآن (الترتيب {rank}).",
+    ),
+    "served_waits": (
+        "Bekleme listesinde, sıra {position}.", "On the waiting list, position {position}.",
+        "على قائمة الانتظار، الموضع {position}.",
+    ),
+    "served_no": (
+        "Şimdi desteklenmiyor ({reason}).", "Not served now ({reason}).",
+        "لا تُخدم الآن ({reason}).",
+    ),
+    "of_run": (
+        "Değerlendirme {run}, veri özeti {snapshot}", "Run {run}, snapshot {snapshot}",
+        "التقييم {run}، اللقطة {snapshot}",
+    ),
     "decided_on": (
         "{on} günü itibarıyla, {pack} kuralları",
         "As of {on}, by the rules {pack}",
