@@ -18,7 +18,7 @@ facts that are known, the status, the order and the amount, and says why in a st
 No household of the snapshot is ever missing from the decisions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
 from pathlib import Path
@@ -80,6 +80,8 @@ SNAPSHOT_EARLIER_UNREADABLE = Problem(
     "Write it as Parquet with these three text columns.",
 )
 SCORE = "score"
+# What ordering, serving and counting read of a household that was decided.
+NEEDED = frozenset({NAMED_PEOPLE, DUE, "stands", "is_listed", "province", "population_group"})
 TRUE = ibis.literal(value=True)
 FALSE = ibis.literal(value=False)
 
@@ -130,10 +132,10 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
             decided = _decided(snapshot, rules, parameters, on)
             decided = _after(connection, decided, earlier)
             decided = _excluding(connection, decided, excluded)
-            kept = _keep(connection, with_place(decided, rules), seed)
+            schema = decisions_schema(rules, on, seed)
+            kept = _keep(connection, with_place(decided, rules), schema.names, seed)
             _check_people(connection, snapshot)
             filled = filled_in(connection, kept, rules, budget_minor)
-            schema = decisions_schema(rules, on, seed)
             final = served_now(kept, rules, filled).select(*schema.names)
             write_decisions(connection, final, schema, part)
             totals = totals_of(connection, rules, part, households, budget_minor)
@@ -329,8 +331,12 @@ def _after(
 # --- keeping, ordering, writing --------------------------------------------------------------
 
 
-def _keep(connection: duckdb.DuckDBPyConnection, decided: ibis.Table, seed: str) -> ibis.Table:
-    columns = [name for name in decided.columns if "__" not in name]
+def _keep(
+    connection: duckdb.DuckDBPyConnection, decided: ibis.Table, written: Sequence[str], seed: str
+) -> ibis.Table:
+    """Compute what is `written` or needed to get there, once, and forget what it was read from."""
+    wanted = {*written, *NEEDED}
+    columns = [name for name in decided.columns if name in wanted]
     sql = ibis.to_sql(decided.select(*columns), dialect="duckdb")
     key = tie_key_sql(seed, "household_id")
     connection.execute(f"CREATE TABLE decided AS SELECT *, {key} AS tie_key FROM ({sql})")

@@ -158,7 +158,11 @@ def totals_of(
 ) -> AssessmentTotals:
     """Return what the decisions come to, in all and in each stratum."""
     stratum = stratum_of(rules.pack.selection)
-    key = "''" if stratum is None else f"coalesce({stratum}, '')"
+    key, with_strata, files = "''", "", {"decisions": escape(str(decisions))}
+    if stratum is not None:
+        key = f"coalesce({stratum}, '')"
+        with_strata = "JOIN read_parquet($households) USING (household_id)"
+        files["households"] = escape(str(households))
     cursor = connection.execute(
         f"""
         SELECT {key} AS stratum, count(*) AS registered, coalesce(sum(people), 0) AS people,
@@ -171,10 +175,9 @@ def totals_of(
           count(*) FILTER (reason = 'nothing_due') AS nothing_due,
           coalesce(sum(people) FILTER (selected), 0) AS people_selected,
           coalesce(sum(amount_minor) FILTER (selected), 0) AS amount_minor
-        FROM read_parquet($decisions) JOIN read_parquet($households) USING (household_id)
-        GROUP BY ALL
+        FROM read_parquet($decisions) {with_strata} GROUP BY ALL
         """,
-        {"decisions": escape(str(decisions)), "households": escape(str(households))},
+        files,
     )
     names = [column[0] for column in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -212,15 +212,22 @@ def served(
     others; `waitlist_position` counts from 1 after the last who is served.
     """
     stands = decided.status == "eligible" if among is None else among
-    stratum = stratum_of(selection)
-    group = [stands] if stratum is None else [stands, decided[stratum]]
-    number = ibis.row_number().over(group_by=group, order_by=order_of(decided, selection)) + 1
-    ranked = decided.mutate(rank=ibis.ifelse(stands, number.cast("int32"), ibis.null("int32")))
+    ranked = _ranked(decided, selection, stands)
     places = _taken(ranked, selection, _places(selection) if filled is None else filled.served)
     selected = ibis.coalesce(ranked.rank <= places, ibis.literal(value=False))
     waiting = ranked.rank.notnull() & ~selected
     position = ibis.ifelse(waiting, (ranked.rank - places).cast("int32"), ibis.null("int32"))
     return ranked.mutate(selected=selected, waitlist_position=position)
+
+
+def _ranked(decided: ibis.Table, selection: Selection, stands: ibis.Value) -> ibis.Table:
+    """Add `rank`: only those who stand in the order are put in order, which is the costly part."""
+    standing = decided.filter(stands)
+    stratum = stratum_of(selection)
+    group = [] if stratum is None else [standing[stratum]]
+    number = ibis.row_number().over(group_by=group, order_by=order_of(standing, selection)) + 1
+    ranks = standing.select(standing.household_id, rank=number.cast("int32"))
+    return decided.left_join(ranks, "household_id").drop("household_id_right")
 
 
 def order_of(decided: ibis.Table, selection: Selection) -> list[ibis.Value]:

@@ -19,6 +19,7 @@ from ibis import _ as row
 from ibis.common.deferred import Deferred
 
 from eligibility.rules import amount_columns, terms
+from eligibility.rules.ages import AgeTest, age_test, grown
 from eligibility.rules.amount_columns import HAS_ALL, NAMED_PEOPLE
 from eligibility.rules.pairs import (
     NO,
@@ -220,7 +221,21 @@ class _Columns:
 
     @build.register
     def _compare(self, term: terms.Compare) -> Pair:
+        aged = age_test(term, self.parameters, self.on)
+        if aged is not None:
+            return self.of_age(aged)
         return compared(term.sign, self.pair(term.left), self.pair(term.right))
+
+    def of_age(self, test: AgeTest) -> Pair:
+        """Return a comparison of an age with a number as one of the birth date with two days."""
+        born = self.pair(test.born)
+        found = Pair(YES, YES)
+        if test.least is not None:
+            found = grown(born, test.on, test.least)
+        if test.below is not None:
+            over = grown(born, test.on, test.below)
+            found = Pair(found.low & ~over.high, found.high & ~over.low)
+        return found
 
     @build.register
     def _one_of(self, term: terms.OneOf) -> Pair:
@@ -354,7 +369,7 @@ class _Columns:
         return {low_name(name): low, high_name(name): high}
 
     def people(self, where: Deferred | None = None) -> Deferred:
-        return row.household_id.count(where=where)
+        return row.count(where=where)
 
     def counted(self, term: Count) -> Pair:
         if term.where is None:
