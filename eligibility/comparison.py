@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from eligibility.snapshot import engine
 from ledgers.problems import Problem
 
-COMPARISON_CURRENCIES = Problem(
-    "comparison_currencies",
+PACKS_IN_TWO_CURRENCIES = Problem(
+    "packs_in_two_currencies",
     "The first pack pays in {first} and the second in {second}: their costs do not compare.",
     "Compare packs of one currency.",
 )
@@ -99,7 +99,7 @@ def compare(before: Path, after: Path, spill: Path, changes: Path | None = None)
 
     Arguments: `spill` is a folder for what does not fit in memory; `changes`, where it is given,
     becomes a CSV file of every household that enters, leaves, or goes on with another amount.
-    Raises `comparison_currencies`.
+    Raises `packs_in_two_currencies`.
     """
     currency = _currency(before, after)
     with engine(spill, MEMORY_MB, THREADS) as connection:
@@ -113,7 +113,7 @@ def compare(before: Path, after: Path, spill: Path, changes: Path | None = None)
 def _currency(before: Path, after: Path) -> str:
     first, second = (_first_currency(path) for path in (before, after))
     if first and second and first != second:
-        raise COMPARISON_CURRENCIES.refusal(first=first, second=second)
+        raise PACKS_IN_TWO_CURRENCIES.refusal(first=first, second=second)
     return second or first
 
 

@@ -81,5 +81,5 @@ def test_costs_of_two_currencies_do_not_compare(tmp_path: Path) -> None:
                     tail="selection: {order: highest_score_first, households: 1}\n"
                     "entitlement: {flat: 1.00}\n"))  # fmt: skip
     two = decisions(tmp_path, "two", other)
-    with pytest.raises(Refusal, match="comparison_currencies"):
+    with pytest.raises(Refusal, match="packs_in_two_currencies"):
         compare(one, two, tmp_path)
