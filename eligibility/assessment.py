@@ -129,7 +129,7 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
     try:
         with engine(spill, memory_mb, threads) as connection:
             snapshot = opened(connection, households, members, rules)
-            decided = _decided(snapshot, rules, parameters, on)
+            decided = judged(snapshot, rules, parameters, on)
             decided = _after(connection, decided, earlier)
             decided = _excluding(connection, decided, excluded)
             schema = decisions_schema(rules, on, seed)
@@ -151,7 +151,7 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
 # --- what each household is ------------------------------------------------------------------
 
 
-def _decided(
+def judged(
     snapshot: Snapshot, rules: Rules, parameters: Mapping[str, Parameter], on: date
 ) -> ibis.Table:
     """Return one row for each household: status, why, bits, facts, score, people and amount."""
