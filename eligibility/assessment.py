@@ -80,6 +80,8 @@ SNAPSHOT_EARLIER_UNREADABLE = Problem(
     "Write it as Parquet with these three text columns.",
 )
 SCORE = "score"
+MEMORY_MB = 192  # for each million households
+MILLIONS_MAX = 10
 # What ordering, serving and counting read of a household that was decided.
 NEEDED = frozenset({NAMED_PEOPLE, DUE, "stands", "is_listed", "province", "population_group"})
 TRUE = ibis.literal(value=True)
@@ -105,13 +107,14 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
     excluded: Path | None = None,
     earlier: Path | None = None,
     grant_minor: int | None = None,
-    memory_mb: int = 512,
+    memory_mb: int | None = None,
     threads: int = 2,
 ) -> AssessmentTotals:
     """Decide every household of a snapshot and write the decisions to `out` (Parquet).
 
     Arguments: `households` and `members` are the snapshot; `on` is the reference date; `seed` the
-    published seed of the draw; `spill` a folder for what does not fit in `memory_mb`; `excluded` a
+    published seed of the draw; `spill` a folder for what does not fit in `memory_mb` (by default
+    what `memory_for` says); `excluded` a
     Parquet file of household_id and reason (a code) of households that are not to be served;
     `earlier` one of household_id, standing (`taken` or `open`) and pack, of households that packs
     decided before this one claim; `grant_minor` what the grant has left, for `budget: grant`.
@@ -127,7 +130,7 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
     budget_minor = budget_of(rules, parameters, grant_minor)
     part = out.with_name(f".{out.name}.part")
     try:
-        with engine(spill, memory_mb, threads) as connection:
+        with engine(spill, memory_mb or memory_for(households), threads) as connection:
             snapshot = opened(connection, households, members, rules)
             decided = judged(snapshot, rules, parameters, on)
             decided = _after(connection, decided, earlier)
@@ -146,6 +149,15 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
         return totals
     finally:
         part.unlink(missing_ok=True)
+
+
+def memory_for(households: Path) -> int:
+    """Return the megabytes that the engine is given for so many households; the rest is spilled.
+
+    The process holds about 400 MB besides: the libraries, and a group of rows on its way out.
+    """
+    millions = -(-pq.read_metadata(households).num_rows // 1_000_000)
+    return MEMORY_MB * min(max(millions, 1), MILLIONS_MAX)
 
 
 # --- what each household is ------------------------------------------------------------------
