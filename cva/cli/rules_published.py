@@ -129,7 +129,8 @@ def diff(
         ],
         shape,
     )  # fmt: skip
-    warn(f"In all {Money(found.costs_minor, currency)} more than before.")
+    than = "more" if found.costs_minor >= 0 else "less"
+    warn(f"The second costs {Money(abs(found.costs_minor), currency)} {than} than the first.")
 
 
 def replay(run: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
