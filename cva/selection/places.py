@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg import Connection, errors
+from psycopg import Connection
 from psycopg.rows import class_row
 
 from cva import acts, staff
@@ -29,12 +29,7 @@ SELECTION_LOCKED = Problem(
 LEAVING_NOT_SERVED = Problem(
     "leaving_not_served",
     "The household {household} is not served in this cycle.",
-    "Only a household that was selected or promoted can leave.",
-)
-LEFT_ALREADY = Problem(
-    "left_already",
-    "The household {household} has left the cycle {cycle} already.",
-    "It stays out until the next cycle.",
+    "Only a household that was selected or promoted, and has not left before, can leave.",
 )
 PROMOTION_OUT_OF_TURN = Problem(
     "promotion_out_of_turn",
@@ -101,21 +96,18 @@ def leave(
 ) -> Moved:
     """Record that the household leaves the cycle, and promote whom its place is for.
 
-    The same key again returns the same answer. Raises `leaving_not_served`, `left_already`,
-    `selection_locked`, `cycle_not_assessed`, `cycle_closed`, `role_missing`.
+    The same key again returns the same answer. Raises `leaving_not_served`, `selection_locked`,
+    `cycle_not_assessed`, `cycle_closed`, `role_missing`.
     """
     body = {"cycle": cycle_id, "household": household_id, "reason": reason}
     begun = _begun(conn, cycle_id, person_id, key, body)
     if isinstance(begun, Moved):
         return begun
-    try:
-        conn.execute(
-            "INSERT INTO assessment.leaving (cycle_id, household_id, reason, person_id, at)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            (cycle_id, household_id, reason, person_id, at),
-        )
-    except errors.UniqueViolation:
-        raise LEFT_ALREADY.refusal(household=household_id, cycle=cycle_id) from None
+    conn.execute(
+        "INSERT INTO assessment.leaving (cycle_id, household_id, reason, person_id, at)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (cycle_id, household_id, reason, person_id, at),
+    )
     moved = _promoted(conn, begun, person_id, at)
     _recorded(conn, ("leave", household_id), key, body, moved, (person_id, at))
     return moved

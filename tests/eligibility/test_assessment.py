@@ -263,6 +263,27 @@ def test_a_list_of_excluded_households_needs_its_columns(tmp_path: Path, pack: R
     assert refused.problem.code == "snapshot_excluded_unreadable"
 
 
+def test_a_list_of_earlier_claims_needs_its_columns(tmp_path: Path, pack: RulePack) -> None:
+    earlier = tmp_path / "earlier.parquet"
+    pq.write_table(pa.table({"household_id": ["hh_a"], "pack": ["first"]}), earlier)
+    refused = refusal_of(tmp_path, pack, [household("hh_a")], {}, earlier=earlier)
+    assert refused.problem.code == "snapshot_earlier_unreadable"
+
+
+def test_a_budget_that_nobody_stated_is_asked_for(tmp_path: Path) -> None:
+    pack = pack_of(tmp_path, text_of().replace("households: 2", "budget: grant"))
+    one = [household("hh_a")], {"hh_a": [ADULT]}
+    refused = refusal_of(tmp_path, pack, *one)
+    assert refused.problem.code == "selection_budget_unstated"
+    _, totals = run(tmp_path, pack, *one, grant_minor=150_000)
+    assert (totals.selected, totals.budget_minor, totals.left_minor) == (1, 150_000, 0)
+    _, totals = run(tmp_path, pack, *one, grant_minor=149_999)
+    assert (totals.eligible, totals.selected, totals.waiting) == (1, 0, 1)
+    stated = pack_of(tmp_path, text_of().replace("households: 2", "budget: p.line"))
+    _, totals = run(tmp_path, stated, *one)
+    assert (totals.budget_minor, totals.left_minor) == (750_000, 600_000)
+
+
 def test_a_number_that_no_column_could_hold_stops_the_run(tmp_path: Path) -> None:
     pack = pack_of(tmp_path, text_of().replace("score: rcsi", "score: 1000000000000 * rcsi"))
     refused = refusal_of(tmp_path, pack, [household("hh_a", rcsi=10**12)], {"hh_a": [ADULT]})

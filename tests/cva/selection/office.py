@@ -30,15 +30,21 @@ class Office:
     keys: int = 0
     cycles: dict[str, str] = field(default_factory=dict)  # programme code → cycle
 
-    def publish(self, rules: str, code: str = "own") -> str:
-        """Publish a programme with these rules, open its cycle of March and return the cycle."""
+    def publish(self, rules: str, code: str = "own", first: date = FIRST_DAY) -> str:
+        """Publish a programme with these rules and return its cycle, which lasts to the 30th."""
         head = MARKET[: MARKET.index("\nrules:")].replace("code: market-card", f"code: {code}", 1)
         path = self.folder / f"{code}.yaml"
         path.write_text(f"{head}\nrules:\n{rules}", encoding="utf-8")
         with transaction(self.agency.engine) as conn:
             publishing.publish(conn, load(path), person_id=self.amal, at=self.now)
             cycle = publishing.open_cycle(
-                conn, code, "2026-03", FIRST_DAY, LAST_DAY, person_id=self.amal, at=self.now
+                conn,
+                code,
+                "first",
+                first,
+                first.replace(day=30),
+                person_id=self.amal,
+                at=self.now,
             )
         self.cycles[code] = cycle.cycle_id
         return cycle.cycle_id

@@ -3,9 +3,10 @@
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from cva.database.connect import transaction
+from cva.database.connect import Role, transaction
 from cva.selection import places
 from eligibility.selection import tie_key
 from ledgers.problems import Refusal
@@ -194,6 +195,10 @@ def test_only_whose_work_it_is_moves_places_and_nothing_recorded_changes(five: O
     with pytest.raises(Refusal, match="leaving_not_served"):
         five.leave(cycle, waits)
     five.leave(cycle, one)
+    with psycopg.connect(five.agency.database.address(Role.OWNER), autocommit=True) as owner:
+        for table in ("leaving", "promotion", "coverage", "run_terms"):
+            with pytest.raises(psycopg.Error, match="append_only"):
+                owner.execute(f"DELETE FROM assessment.{table}")
     for statement in (
         "UPDATE assessment.leaving SET reason = 'other'", "DELETE FROM assessment.promotion",
         "TRUNCATE assessment.coverage", "UPDATE assessment.run_terms SET budget_minor = 1",

@@ -1,5 +1,6 @@
 """Programmes that exclude each other, decided in their order from one snapshot."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,9 @@ def test_a_later_programme_is_not_assessed_alone_nor_first(office: Office) -> No
         office.assess(second, first)
     with pytest.raises(Refusal, match="order_pack_twice"):
         office.assess(first, office.publish(FIRST, "again"))
+    april = office.publish(SECOND, "april", date(2026, 4, 1))
+    with pytest.raises(Refusal, match="cycles_apart"):
+        office.assess(first, april)
     assert office.agency.one("SELECT count(*) FROM assessment.run") == 0
     (alone,) = office.assess(first)
     assert alone.selected == 1
