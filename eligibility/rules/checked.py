@@ -62,6 +62,11 @@ PACK_NAME_TAKEN = Problem(
 PACK_ID_TWICE = Problem(
     "pack_id_twice", "Two criteria have the id {id}.", "Give each criterion an id of its own."
 )
+PACK_WORDS_UNKNOWN = Problem(
+    "pack_words_unknown",
+    "There are words for {name}, which is no input, fact, table or parameter of the pack.",
+    "Correct the spelling, or remove the words.",
+)
 PACK_FACT_CIRCLE = Problem(
     "pack_fact_circle",
     "The facts name each other in a circle: {circle}.",
@@ -209,9 +214,15 @@ class _Check:
         tariff = self.tariff()
         amount = self.amount(scope)
         self.selection(scope)
+        self.words({*household, *member, *parameters, *self.pack.facts, *self.tables})
         if self.findings or score is None or amount is None or tariff is None:
             return None
         return Rules(self.pack, terms, criteria, score, amount, tariff, household, member)
+
+    def words(self, known: set[str]) -> None:
+        for name in self.pack.words or {}:
+            if name not in known:
+                self.report(PACK_WORDS_UNKNOWN, ("words", name), name=name)
 
     def report(self, problem: Problem, path: YamlPath, **facts: object) -> None:
         self.findings.append(found(problem, self.place(path), facts))

@@ -242,6 +242,14 @@ def test_what_was_changed_behind_our_back_is_found(assessed: Assessed) -> None:
     owner = assessed.database.connect(Role.OWNER)
     owner.execute("ALTER TABLE assessment.decision DISABLE TRIGGER append_only_rows")
     owner.execute("ALTER TABLE assessment.snapshot_part DISABLE TRIGGER append_only_rows")
+    owner.execute("ALTER TABLE programme.programme DISABLE TRIGGER append_only_rows")
+    score = "UPDATE programme.programme SET document = jsonb_set(document, '{rules,score}', %s)"
+    owner.execute(score, ('"rcsi + 1"',))
+    owner.commit()
+    with pytest.raises(Refusal, match="replay_other_rules"):
+        assessed.again()
+    assessed.office.conn.rollback()
+    owner.execute(score, ('"rcsi"',))
     owner.execute("UPDATE assessment.decision SET pass_bits = pass_bits + 1024 WHERE selected")
     owner.commit()
     with pytest.raises(Refusal, match=r"replay_differs: .* 2 stored rows differ.* is the same"):

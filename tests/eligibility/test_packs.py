@@ -1,6 +1,7 @@
 """The packs that come with the program: each is right, and decides its scenarios as written."""
 
 from dataclasses import replace
+from datetime import date
 from itertools import groupby
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eligibility.assessment import assess
+from eligibility.ordered import Turn, assess_in_order
 from eligibility.packs import SHIPPED, shipped_packs
 from eligibility.rules.checked import load_pack, rules_of
 from eligibility.rules.explain import explain
@@ -15,6 +17,7 @@ from eligibility.rules.pack import RulePack
 from eligibility.rules.phrases import NAMES, Language
 from eligibility.rules.telling import tell
 from ledgers.money import format_amount, parse_amount
+from ledgers.problems import Refusal
 from tests.eligibility.scenarios import Case, Scenario, read_scenario, write_rows
 
 FOLDER = Path(__file__).parent.parent / "scenarios" / "packs"
@@ -163,3 +166,41 @@ def test_a_case_moves_to_another_answer_only_at_its_day() -> None:
     days = [replace(saleh, on=saleh.on.replace(month=month, day=1)) for month in (5, 6)]
     amounts = [explain(c.household, c.members, pack, c.on).amount_minor for c in days]
     assert amounts == [50000, 60000]
+
+
+def test_one_application_is_decided_for_c_essn_first_and_then_for_essn(tmp_path: Path) -> None:
+    c_essn, essn = PACKS["c-essn"], PACKS["essn-2023"]
+    facts = {
+        "has_roster": True, "legal_status": "temporary_protection", "lives_in_camp": False,
+        "address_registered": True, "insured_work": False, "owns_property": False,
+    }  # fmt: skip
+    woman = {"sex": "female", "birth_date": date(1990, 1, 2), "birth_date_precision": "exact"}
+    man, child = {**woman, "sex": "male"}, {**woman, "birth_date": date(2015, 1, 2)}
+    rest = {"disability_percent": 0, "disability_report": False, "counted_in_payment": True}
+    families = {
+        "hh_both": [woman, child],  # a lone mother: both packs would take her
+        "hh_essn": [man, woman, child, child],  # two dependants for one man: ESSN only
+        "hh_neither": [man, man, child],
+        "hh_open": [woman, {**child, "birth_date": None}],  # a child, or a second adult
+    }
+    rows = {name: (facts, [{**one, **rest} for one in people]) for name, people in families.items()}
+    both = replace(rules_of(essn), member={**rules_of(c_essn).member, **rules_of(essn).member})
+    files = write_rows(tmp_path, both, rows)
+    turns = [
+        Turn(pack, date(2023, 10, 5), "draw", tmp_path / f"{pack.code}.parquet", 10**9)
+        for pack in (c_essn, essn)
+    ]
+    assess_in_order(*files, turns, spill=tmp_path)
+    reasons = [
+        {row["household_id"]: row["reason"] for row in pq.read_table(turn.out).to_pylist()}
+        for turn in turns
+    ]
+    no = "not_eligible:single_woman,single_parent,older,disability"
+    assert reasons[0].pop("hh_open").startswith("review:single_parent")
+    assert reasons[0] == {"hh_both": "selected", "hh_essn": no, "hh_neither": no}
+    assert reasons[1] == {
+        "hh_both": "taken:c-essn", "hh_essn": "selected",
+        "hh_neither": "not_eligible:men_and_dependants,no_man", "hh_open": "open:c-essn",
+    }  # fmt: skip
+    with pytest.raises(Refusal, match="order_contradicted"):
+        assess_in_order(*files, turns[::-1], spill=tmp_path)
