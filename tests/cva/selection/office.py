@@ -5,12 +5,14 @@ from datetime import date, datetime
 from pathlib import Path
 
 from cva.assessing import Run, assess_cycle, assess_cycles
+from cva.comparing import emptied
 from cva.database.connect import transaction
 from cva.payments import funding
 from cva.payments.funding import Funding
 from cva.payments.planning import Plan
 from cva.programmes import publishing
 from cva.programmes.loading import SHIPPED, load
+from cva.replaying import replay
 from cva.selection import attendance, cases, discretion, places
 from cva.selection.cases import Award
 from tests.cva.payments.agency import BANK, FIRST_DAY, LAST_DAY, Agency, House
@@ -122,6 +124,14 @@ class Office:
         return self.agency.approved(plan)
 
     # --- what stands ---
+
+    def again(self, run: Run) -> None:
+        """Make the run again from its snapshot and its rules; refused where a byte differs."""
+        with (
+            transaction(self.agency.engine) as conn,
+            emptied(self.folder / "again") as folder,
+        ):
+            assert replay(conn, run.run_id, folder).run_id == run.run_id
 
     @property
     def amal(self) -> str:

@@ -91,6 +91,7 @@ def test_a_budget_for_1000_of_1500_serves_the_first_1000_and_nobody_jumps_the_qu
         office.agency.names[order[served + promoted][0]], promoted + 1,
     )  # fmt: skip
 
+    office.again(run)
     plan = office.approved(cycle)
     names = office.agency.names
     assert office.paid(plan) == {names[one]: amount for one, amount in order[1 : served + promoted]}

@@ -68,6 +68,8 @@ def test_both_are_decided_in_one_go_and_each_says_why(office: Office) -> None:
     ]  # fmt: skip
     assert kept[0][2] == kept[1][2]
     assert office.assess(first, second) == runs
+    for run in runs:
+        office.again(run)
 
 
 def test_a_later_programme_is_not_assessed_alone_nor_first(office: Office) -> None:
