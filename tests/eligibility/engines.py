@@ -8,6 +8,7 @@ was asked has no answer (the least age of nobody, a ratio over nobody).
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import cel
@@ -15,11 +16,14 @@ import duckdb
 import ibis
 import psycopg
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from eligibility.rules.columns import Question, answered, high_name, low_name
+from eligibility.rules.checked import Rules, parameters_on
+from eligibility.rules.columns import Question, answered, fact_name, high_name, low_name
 from eligibility.rules.pairs import TYPES
 from eligibility.rules.rows import Case, Parameter, Range, answer
 from eligibility.rules.terms import Kind, Term
+from eligibility.snapshot import columns_of
 from tests.eligibility.rosters import age
 
 ARROW = {
@@ -36,6 +40,7 @@ POSTGRES = {
     Kind.BOOL: "boolean",
     Kind.DATE: "date",
 }
+FACT = fact_name("")
 Fact = Mapping[str, Any]
 Household = tuple[Fact, Sequence[Fact]]
 Answers = list[list[Range]]
@@ -53,12 +58,25 @@ class Asked:
         parameters: Mapping[str, Parameter],
         on: date,
     ) -> None:
-        self.terms, self.cases, self.parameters, self.on = terms, cases, parameters, on
+        self.cases, self.parameters, self.on = cases, parameters, on
         self.columns = {
             "h": {"household_id": Kind.TEXT, **household},
             "m": {"household_id": Kind.TEXT, **member},
         }
         self.questions = [Question(f"q{at}", term) for at, term in enumerate(terms)]
+
+    @classmethod
+    def of_rules(cls, rules: Rules, cases: Sequence[Household], on: date) -> "Asked":
+        """Everything that a pack asks: its facts, criteria, score and amounts."""
+        household, member = columns_of(rules)
+        del household["household_id"], member["household_id"]
+        parameters = parameters_on(rules.pack, on)
+        asked = cls([], cases, household, member, parameters, on)
+        asked.questions = [Question(fact_name(name), term) for name, term in rules.facts]
+        terms = [rule.term for rule in rules.criteria] + [rules.score, rules.amount.due]
+        terms += [term for _, term in rules.amount.components]
+        asked.questions += [Question(f"q{at}", term) for at, term in enumerate(terms)]
+        return asked
 
     def rows(self, table: str) -> Iterator[Fact]:
         """The rows of `h` or `m`, unknown as None."""
@@ -95,10 +113,17 @@ class Asked:
 
 def in_rows(asked: Asked) -> Answers:
     """One household after the other."""
-    return [
-        [answer(term, Case(facts, people, asked.parameters, asked.on)) for term in asked.terms]
-        for facts, people in asked.cases
-    ]
+    return [_in_rows(asked, Case(facts, people, asked.parameters, asked.on))
+            for facts, people in asked.cases]  # fmt: skip
+
+
+def _in_rows(asked: Asked, case: Case) -> list[Range]:
+    found = []
+    for question in asked.questions:
+        found.append(answer(question.term, case))
+        if question.name.startswith(FACT):
+            case.facts[question.name.removeprefix(FACT)] = found[-1]
+    return found
 
 
 def in_duckdb(asked: Asked) -> Answers:
@@ -114,7 +139,7 @@ def in_postgres(asked: Asked, connection: psycopg.Connection) -> Answers:
     """All households at once, in PostgreSQL."""
     try:
         for table, columns in asked.columns.items():
-            typed = ", ".join(f"{name} {POSTGRES[kind]}" for name, kind in columns.items())
+            typed = ", ".join(f'"{name}" {POSTGRES[kind]}' for name, kind in columns.items())
             connection.execute(f"CREATE TEMPORARY TABLE {table} ({typed})")
             with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
                 for row in asked.rows(table):
@@ -126,10 +151,12 @@ def in_postgres(asked: Asked, connection: psycopg.Connection) -> Answers:
         connection.rollback()
 
 
-def in_spark(asked: Asked, session: Any) -> Answers:
+def in_spark(asked: Asked, session: Any, folder: Path) -> Answers:
     """All households at once, in Spark."""
     for table in asked.columns:
-        session.createDataFrame(asked.arrow(table)).createOrReplaceTempView(table)
+        path = folder / f"{table}.parquet"
+        pq.write_table(asked.arrow(table), path)
+        session.read.parquet(str(path)).createOrReplaceTempView(table)
     return asked.answers([row.asDict() for row in session.sql(asked.sql("pyspark")).collect()])
 
 

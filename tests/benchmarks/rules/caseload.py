@@ -60,6 +60,7 @@ def write_caseload(folder: Path, households: int) -> tuple[Path, Path]:
     """Write the two files unless they are there, and return their paths."""
     paths = folder / f"households-{households}.parquet", folder / f"members-{households}.parquet"
     with duckdb.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(DRAW)
         for path, query in zip(paths, (HOUSEHOLDS, MEMBERS), strict=True):
             if path.exists():

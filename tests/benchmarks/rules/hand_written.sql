@@ -87,7 +87,8 @@ criteria AS (
     1000 + 120 * children_low + 90 * elderly_low + 200 * disabled_low - 75 * adults_high
       - 40 * rooms + 10 * rcsi AS score_low,
     1000 + 120 * children_high + 90 * elderly_high + 200 * disabled_high - 75 * adults_low
-      - 40 * rooms + 10 * rcsi AS score_high
+      - 40 * rooms + 10 * rcsi AS score_high,
+    CASE WHEN severe_low = severe_high THEN severe_low END AS severe
   FROM facts
 ),
 met AS (
@@ -103,19 +104,25 @@ met AS (
       + 64 * (a1_high AND NOT a1_low)::int + 128 * (a2_high AND NOT a2_low)::int
       + 256 * (a3_high AND NOT a3_low)::int + 512 * (a4_high AND NOT a4_low)::int
       + 1024 * (a5_high AND NOT a5_low)::int + 2048 * (a6_high AND NOT a6_low)::int AS unknown_bits,
-    CASE WHEN score_low = score_high THEN score_low END AS score
+    CASE WHEN score_low = score_high THEN score_low END AS score, severe
   FROM criteria
 ),
+amounts AS (
+  SELECT *,
+    CASE WHEN size_known THEN 50000 * least(size, 10) + 60000 * severe
+      + CASE WHEN size < 5 THEN 10000 WHEN size < 9 THEN 30000 ELSE 60000 END END AS due
+  FROM met
+),
 decided AS (
-  SELECT household_id, size, pass_bits, unknown_bits, score,
+  SELECT household_id, pass_bits::bigint AS pass_bits, unknown_bits::bigint AS unknown_bits,
+    score::bigint AS score, size_known, due::bigint AS due,
     CASE WHEN ((pass_bits | unknown_bits) & 31) < 31 OR ((pass_bits | unknown_bits) & 4064) = 0
            THEN 'ineligible'
-         WHEN (pass_bits & 31) = 31 AND (pass_bits & 4064) > 0 AND score IS NOT NULL AND size_known
-           THEN 'eligible'
+         WHEN (pass_bits & 31) = 31 AND (pass_bits & 4064) > 0 AND score IS NOT NULL
+           AND due IS NOT NULL THEN 'eligible'
          ELSE 'review' END AS status
-  FROM met
+  FROM amounts
 )
-SELECT household_id, status, pass_bits::bigint AS pass_bits, unknown_bits::bigint AS unknown_bits,
-  score::bigint AS score,
-  CASE WHEN status = 'eligible' THEN 50000::bigint * least(size, 10) END AS amount_minor
+SELECT household_id, status, pass_bits, unknown_bits, score,
+  CASE WHEN status = 'eligible' THEN due END AS amount_minor
 FROM decided
