@@ -33,6 +33,7 @@ from eligibility.rules.pairs import (
     null,
     share,
     whole,
+    with_birth_range,
 )  # fmt: skip
 from eligibility.rules.rows import RATIO_SCALE, Parameter
 from eligibility.rules.terms import Count, Gather, Kind, Tally, Term
@@ -98,23 +99,12 @@ def _gathered(questions: Sequence[Question]) -> dict[Term, str]:
 def _grouped(
     members: ibis.Table, gathered: Mapping[Term, str], parameters: Mapping[str, Parameter], on: date
 ) -> ibis.Table:
-    builder = _Columns(_with_birth_range(members), parameters, on, gathered)
+    builder = _Columns(with_birth_range(members), parameters, on, gathered)
     sums = {NAMED_PEOPLE: builder.people()}
     for term, name in gathered.items():
         sums |= builder.totals(term, name)
     grouped: ibis.Table = builder.table.group_by("household_id").aggregate(**sums)
     return grouped
-
-
-def _with_birth_range(members: ibis.Table) -> ibis.Table:
-    if "birth_date" not in members.columns:
-        return members
-    to_the_year = known(row.birth_date_precision == "year")
-    born, year = row.birth_date, row.birth_date.year()
-    return members.mutate(
-        birth_date__low=ibis.ifelse(to_the_year, ibis.date(year, 1, 1), born),
-        birth_date__high=ibis.ifelse(to_the_year, ibis.date(year, 12, 31), born),
-    )
 
 
 @dataclass(slots=True)
@@ -129,12 +119,9 @@ class _Columns:
 
     def keep(self, question: Question) -> None:
         pair = self.pair(question.term)
-        self.table = self.table.mutate(
-            **{low_name(question.name): pair.low, high_name(question.name): pair.high}
-        )
-        self.ready[question.term] = Pair(
-            row[low_name(question.name)], row[high_name(question.name)]
-        )
+        low, high = low_name(question.name), high_name(question.name)
+        self.table = self.table.mutate(**{low: pair.low, high: pair.high})
+        self.ready[question.term] = Pair(row[low], row[high])
 
     def column(self, pair: Pair) -> Pair:
         """Make `pair` two columns of the table, so that its uses do not repeat its text."""

@@ -8,6 +8,7 @@ because a literal to the left of an operator would otherwise be asked for its ty
 from typing import NamedTuple
 
 import ibis
+from ibis import _ as row
 from ibis.common.deferred import Deferred, const
 
 from eligibility.rules.rows import Parameter
@@ -88,3 +89,15 @@ def share(where: Pair, end: Deferred, *, below: bool) -> Deferred:
     kept = end <= 0 if below else end >= 0
     maybe = ibis.ifelse(end.isnull(), null(Kind.INT), ibis.ifelse(kept, end, zero))
     return ibis.cases((where.low, end), (where.high, maybe), else_=zero)
+
+
+def with_birth_range(members: ibis.Table) -> ibis.Table:
+    """Add the first and the last day each member can have been born on."""
+    if "birth_date" not in members.columns:
+        return members
+    to_the_year = known(row.birth_date_precision == "year")
+    born, year = row.birth_date, row.birth_date.year()
+    return members.mutate(
+        birth_date__low=ibis.ifelse(to_the_year, ibis.date(year, 1, 1), born),
+        birth_date__high=ibis.ifelse(to_the_year, ibis.date(year, 12, 31), born),
+    )

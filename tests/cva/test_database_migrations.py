@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 SCHEMA_FILES = tuple(
     ROOT / name
     for name in (
-        "ledgers/schema.sql", "ledgers/matching.sql", "cva/schema.sql", "cva/packs.sql",
+        "ledgers/schema.sql",
+        "ledgers/matching.sql",
+        "cva/schema.sql",
+        "cva/packs.sql",
         "cva/selection.sql",
     )
 )
