@@ -29,5 +29,5 @@ def test_the_pack_decides_every_household_as_the_sql_by_hand_does(results: Resul
 def test_the_page_has_every_floor(results: Results) -> None:
     text = page(results, date(2026, 3, 2))
     assert text.startswith("# The rules: 3,000 households, 2026-03-02\n")
-    assert len(list(floors(results))) == 5
+    assert len(list(floors(results))) == 6
     assert all(str(floor) in text for floor in floors(results))
