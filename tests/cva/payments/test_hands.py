@@ -431,6 +431,7 @@ def test_not_even_the_owner_changes_a_row_in_passing(lived: Agency) -> None:
         "assessment.leaving",
         "assessment.promotion",
         "assessment.run_terms",
+        "assessment.snapshot_part",
         "books.account_closing",
         "books.checkpoint",
         "books.cosignature",
