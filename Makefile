@@ -4,10 +4,11 @@ VENV   := .venv
 RUN    := $(VENV)/bin
 HOUSEHOLDS ?= 10000 131072
 LOADS  ?= 1000000
+RULES_HOUSEHOLDS ?= 1000000
 LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-ledger proof lock clean
+.PHONY: help demo test check bench bench-ledger bench-rules proof proof-spark lock clean
 
 help:  ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,13 +37,23 @@ bench: $(VENV)/.ready  ## each step beside its limit, or make bench HOUSEHOLDS=1
 bench-ledger: $(VENV)/.ready  ## the ledger at a million loads, beside its limits
 	$(RUN)/python -m tests.benchmarks.ledgers --record --loads $(LOADS)
 
+bench-rules: $(VENV)/.ready  ## twelve criteria on a million households, beside SQL by hand
+	$(RUN)/python -m tests.benchmarks.rules --record --households $(RULES_HOUSEHOLDS)
+
 proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
 	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py
+	CVA_RULE_PAIRS=200000 $(RUN)/python -m pytest -q tests/eligibility/test_rules_engines.py
+	CVA_FUZZ_SECONDS=600 $(RUN)/python -m pytest -q tests/eligibility/test_rules_fuzz.py
+
+proof-spark: $(VENV)/.ready  ## the rules on Spark 4.0 as well (needs Java 17; downloads 434 MB)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
+	CVA_SPARK=required $(RUN)/python -m pytest -q tests/eligibility/test_packs_on_engines.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml
 	uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.lock pyproject.toml
+	uv pip compile $(LOCK) --constraint requirements-dev.lock --extra spark -o requirements-spark.lock pyproject.toml
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out

@@ -5,17 +5,20 @@ programme's rules at the cycle's reference date, and the decisions are stored as
 hashes of snapshot and rules: the same snapshot and rules give the same decisions again, and where
 the cycle's latest run is made from them, the answer is that run. A cycle is assessed by one person
 at a time; whoever comes while another is at it is told so.
+
+What people recorded in the cycle (attendance, awards, the discretionary list) is in the snapshot.
+Programmes that exclude each other are assessed together, in the order that their rules state, from
+one snapshot; each cycle has a run of its own that names the one before it.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import class_row
 from sqlalchemy import Engine
 
@@ -23,20 +26,36 @@ from cva import acts, staff
 from cva.clock import Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
+from cva.payments import accounts
 from cva.programmes.model import Programme
 from cva.programmes.publishing import Cycle, load_cycle, programme_of
 from cva.progress import Progress, parts
+from cva.registry import kept
 from cva.registry.snapshot import Snapshot, write_snapshot
-from eligibility.assessment import assess
+from cva.selection import facts
+from eligibility.decisions import AssessmentTotals
+from eligibility.ordered import Turn, assess_in_order, check_order
+from eligibility.selection import GRANT, stratum_of
+from ledgers import balances
 from ledgers.problems import Problem
 
+ASSESSED_ALONE = Problem(
+    "assessed_alone",
+    "The programme {programme} is decided after {earlier}, from the same applications.",
+    "Assess the cycles of both together, the earlier programme's first.",
+)
+CYCLES_APART = Problem(
+    "cycles_apart",
+    "The cycles {first} and {other} do not overlap, or belong to one programme.",
+    "Assess together only cycles of one time, each of another programme.",
+)
 IN_PROGRESS = Problem(
     "assessment_in_progress",
     "Somebody is assessing the cycle {cycle} right now.",
     "Wait until it has ended, then look at the decisions.",
 )
 
-_COLUMNS = (
+DECISION_COLUMNS = (
     "household_id", "status", "pass_bits", "unknown_bits", "score", "tie_key", "rank", "selected",
     "waitlist_position", "amount_minor", "currency", "people", "people_from", "reason",
 )  # fmt: skip
@@ -54,7 +73,9 @@ _STORE = """
 _SAME = """
     SELECT run_id, registered, eligible, review, selected
     FROM (SELECT * FROM assessment.run WHERE cycle_id = %s ORDER BY at DESC, run_id DESC LIMIT 1) l
+    LEFT JOIN assessment.run_terms USING (run_id)
     WHERE (snapshot_sha256, pack_hash, reference_date) = (%s, %s, %s)
+      AND (%s::bigint IS NULL OR budget_minor = %s)
 """
 
 
@@ -83,25 +104,98 @@ def assess_cycle(
     `work` is a closed folder for the snapshot while it is judged; what a killed run left there is
     removed. `progress` is told how often a household was frozen, judged or stored, of three times
     as many as there are. Returns the cycle's latest run where nothing has changed since. Raises
-    `cycle_not_found`, `cycle_closed`, `role_missing`, `assessment_in_progress`.
+    `cycle_not_found`, `cycle_closed`, `role_missing`, `assessment_in_progress`, `assessed_alone`.
+    """
+    (run,) = assess_cycles(
+        engine, [cycle_id], person_id=person_id, clock=clock, work=work, progress=progress
+    )
+    return run
+
+
+def assess_cycles(
+    engine: Engine,
+    cycle_ids: Sequence[str],
+    *,
+    person_id: str,
+    clock: Clock,
+    work: Path,
+    progress: Progress | None = None,
+) -> tuple[Run, ...]:
+    """Assess the cycles together, in this order, from one snapshot; one run for each.
+
+    Raises what `assess_cycle` raises, `cycles_apart`, `order_contradicted`, `order_pack_twice`.
     """
     with (
-        _alone(engine, cycle_id, person_id) as cycle,
-        _emptied(work / cycle.cycle_id) as folder,
-        transaction(engine) as conn,
+        ExitStack() as held,
+        _emptied(work / cycle_ids[0]) as folder,
     ):
+        cycles = [held.enter_context(_alone(engine, cycle, person_id)) for cycle in cycle_ids]
+        conn = held.enter_context(transaction(engine))
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        programme = programme_of(conn, cycle.programme_id)
-        declared = programme.rules.inputs
-        snapshot = write_snapshot(conn, folder, declared.household, declared.member)
+        round_ = _round(conn, cycles, (person_id, clock))
+        snapshot = _frozen(conn, round_, folder)
         frozen, judged, stored = parts(progress, [snapshot.household_rows] * 3)
         _told(frozen, snapshot)
-        same = _latest_if_same(conn, cycle, programme, snapshot)
-        if same is not None:
-            return same
-        return _judge(
-            conn, cycle, programme, snapshot, folder, (person_id, clock), (judged, stored)
+        same = [
+            _latest_if_same(conn, cycle, programme, snapshot, round_.grants[at])
+            for at, (cycle, programme) in enumerate(round_.turns)
+        ]
+        known = tuple(run for run in same if run is not None)
+        if len(known) == len(same):
+            return known
+        return _judge(conn, round_, snapshot, folder, (judged, stored))
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """The cycles that are assessed together, and what their grants have left where it matters."""
+
+    turns: tuple[tuple[Cycle, Programme], ...]
+    grants: tuple[int | None, ...]
+    person_id: str
+    clock: Clock
+
+
+def _round(conn: Connection, cycles: Sequence[Cycle], by: tuple[str, Clock]) -> _Round:
+    turns = tuple((cycle, programme_of(conn, cycle.programme_id)) for cycle in cycles)
+    first = cycles[0]
+    for other in cycles[1:]:
+        if other.starts_on > first.ends_on or first.starts_on > other.ends_on:
+            raise CYCLES_APART.refusal(first=first.cycle_id, other=other.cycle_id)
+    rules = [programme.rules for _, programme in turns]
+    if len(rules) == 1 and rules[0].after:
+        raise ASSESSED_ALONE.refusal(
+            programme=turns[0][1].code, earlier=" and ".join(rules[0].after)
         )
+    check_order(rules)
+    grants = tuple(_grant(conn, cycle, programme) for cycle, programme in turns)
+    return _Round(turns, grants, *by)
+
+
+def _grant(conn: Connection, cycle: Cycle, programme: Programme) -> int | None:
+    """Return what the programme's grant has left, where its rules select within that."""
+    if programme.rules.selection.budget != GRANT:
+        return None
+    (terms,) = accounts.terms_of(conn, [cycle.cycle_id])
+    available = terms.budget_move("commitment").credit.code
+    found = [row for row in balances.trial_balance(conn) if row.code == available]
+    return max(0, found[0].available_minor) if found else 0
+
+
+def _frozen(conn: Connection, round_: _Round, folder: Path) -> Snapshot:
+    """Write the snapshot that all cycles of the round are decided from."""
+    household: dict[str, str] = {}
+    member: dict[str, str] = {}
+    of_households: dict[str, sql.Composable] = {}
+    of_members: dict[str, sql.Composable] = {}
+    for cycle, programme in round_.turns:
+        declared = programme.rules.inputs
+        household |= declared.household
+        member |= declared.member
+        recorded = facts.recorded(cycle.cycle_id, declared.household, declared.member)
+        of_households |= recorded[0]
+        of_members |= recorded[1]
+    return write_snapshot(conn, folder, household, member, (of_households, of_members))
 
 
 def _told(progress: Progress | None, snapshot: Snapshot) -> None:
@@ -121,6 +215,9 @@ def _alone(engine: Engine, cycle_id: str, person_id: str) -> Iterator[Cycle]:
         ).fetchone()
         if row is None or not row[0]:
             raise IN_PROGRESS.refusal(cycle=cycle_id)
+        # Nobody records attendance, awards or a household's leaving meanwhile: what a run saw is
+        # what was recorded before it.
+        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (cycle_id,))
         yield cycle
 
 
@@ -135,51 +232,85 @@ def _emptied(folder: Path) -> Iterator[Path]:
 
 
 def _latest_if_same(
-    conn: Connection, cycle: Cycle, programme: Programme, snapshot: Snapshot
-) -> Run | None:
-    facts = (
-        cycle.cycle_id, bytes.fromhex(snapshot.sha256), bytes.fromhex(programme.rules.pack_hash),
-        programme.reference_date_of(cycle.starts_on),
-    )  # fmt: skip
-    with conn.cursor(row_factory=class_row(Run)) as cursor:
-        return cursor.execute(_SAME, facts).fetchone()
-
-
-def _judge(
     conn: Connection,
     cycle: Cycle,
     programme: Programme,
     snapshot: Snapshot,
-    folder: Path,
-    by: tuple[str, Clock],
-    progresses: tuple[Progress | None, Progress | None],
-) -> Run:
-    (person_id, clock), (judged, stored) = by, progresses
-    reference_date: date = programme.reference_date_of(cycle.starts_on)
-    decisions = folder / "decisions.parquet"
-    totals = assess(
-        snapshot.households, snapshot.members, programme.rules, reference_date, decisions,
-        seed=cycle.cycle_id, spill=folder,
+    grant_minor: int | None,
+) -> Run | None:
+    known = (
+        cycle.cycle_id, bytes.fromhex(snapshot.sha256), bytes.fromhex(programme.rules.pack_hash),
+        programme.reference_date_of(cycle.starts_on), grant_minor, grant_minor,
     )  # fmt: skip
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(_SAME, known).fetchone()
+
+
+def _judge(
+    conn: Connection,
+    round_: _Round,
+    snapshot: Snapshot,
+    folder: Path,
+    progresses: tuple[Progress | None, Progress | None],
+) -> tuple[Run, ...]:
+    judged, stored = progresses
+    turns = [
+        Turn(
+            programme.rules, programme.reference_date_of(cycle.starts_on), cycle.cycle_id,
+            folder / f"decisions-{at}.parquet", round_.grants[at],
+        )
+        for at, (cycle, programme) in enumerate(round_.turns)
+    ]  # fmt: skip
+    totals = assess_in_order(snapshot.households, snapshot.members, turns, spill=folder)
     _told(judged, snapshot)
+    kept.keep(conn, snapshot)
+    runs: list[Run] = []
+    for turn, total in zip(turns, totals, strict=True):
+        before = runs[-1].run_id if runs else None
+        run = _keep_run(conn, turn, total, snapshot, (round_, before))
+        _store(conn, run.run_id, turn.out, stored if not runs else None)
+        runs.append(run)
+    return tuple(runs)
+
+
+def _keep_run(
+    conn: Connection,
+    turn: Turn,
+    totals: AssessmentTotals,
+    snapshot: Snapshot,
+    of: tuple[_Round, str | None],
+) -> Run:
+    """Store one run: what it was made from, what it was short of, and whom it reached."""
+    round_, before = of
+    at, person_id = round_.clock.now(), round_.person_id
+    selection = turn.pack.selection
     run = Run(
-        new_id("run", clock.now()), totals.registered, totals.eligible, totals.review,
-        totals.selected,
+        new_id("run", at), totals.registered, totals.eligible, totals.review, totals.selected,
     )  # fmt: skip
     conn.execute(
         "INSERT INTO assessment.run (run_id, cycle_id, snapshot_sha256, decisions_sha256,"
         " pack_hash, reference_date, seed, registered, eligible, review, selected, person_id, at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (run.run_id, cycle.cycle_id, bytes.fromhex(snapshot.sha256),
-         bytes.fromhex(totals.decisions_sha256), bytes.fromhex(programme.rules.pack_hash),
-         reference_date, cycle.cycle_id, run.registered, run.eligible, run.review, run.selected,
-         person_id, clock.now()),
+        (run.run_id, turn.seed, bytes.fromhex(snapshot.sha256),
+         bytes.fromhex(totals.decisions_sha256), bytes.fromhex(turn.pack.pack_hash), turn.on,
+         turn.seed, run.registered, run.eligible, run.review, run.selected, person_id, at),
     )  # fmt: skip
-    _store(conn, run.run_id, decisions, stored)
+    unused_move = selection.quota is not None and selection.quota.unused == "move"
+    conn.execute(
+        "INSERT INTO assessment.run_terms (run_id, stratum_by, unused_move, budget_minor,"
+        " after_run_id) VALUES (%s, %s, %s, %s, %s)",
+        (run.run_id, stratum_of(selection), unused_move, totals.budget_minor, before),
+    )
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO assessment.coverage (run_id, stratum, places, eligible, selected,"
+            " waiting, people_selected, amount_minor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            [(run.run_id, *astuple(stratum)) for stratum in totals.strata],
+        )
     acts.record(
         conn, key=f"assess:{run.run_id}", verb="assess", object_id=run.run_id,
-        body={"cycle": cycle.cycle_id, "snapshot": snapshot.sha256}, person_id=person_id,
-        at=clock.now(), answer={"run": run.run_id, "selected": run.selected},
+        body={"cycle": turn.seed, "snapshot": snapshot.sha256}, person_id=person_id,
+        at=at, answer={"run": run.run_id, "selected": run.selected},
     )  # fmt: skip
     return run
 
@@ -194,9 +325,9 @@ def _store(conn: Connection, run_id: str, decisions: Path, progress: Progress | 
     rows = 0
     with (
         conn.cursor() as cursor,
-        cursor.copy(f"COPY decided ({', '.join(_COLUMNS)}) FROM STDIN") as copy,
+        cursor.copy(f"COPY decided ({', '.join(DECISION_COLUMNS)}) FROM STDIN") as copy,
     ):
-        for batch in pq.ParquetFile(decisions).iter_batches(20_000, columns=list(_COLUMNS)):
+        for batch in pq.ParquetFile(decisions).iter_batches(20_000, columns=list(DECISION_COLUMNS)):
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 copy.write_row(row)
             rows += batch.num_rows
@@ -204,3 +335,4 @@ def _store(conn: Connection, run_id: str, decisions: Path, progress: Progress | 
                 progress(rows, None)
     conn.execute("ANALYZE decided")
     conn.execute(_STORE, (run_id,))
+    conn.execute("DROP TABLE decided")

@@ -5,14 +5,20 @@ said (`pass_bits`, `unknown_bits`: gates first, then any_of, the first criterion
 facts that are known, the status, the order and the amount, and says why in a stable `reason`:
 
 * `selected`, `waiting`: eligible, and served now or on the waiting list;
+* `nothing_due`: eligible, and what is due in this cycle comes to nothing (no day was attended);
+* `discretionary`, `discretionary:a,b`: served because a person listed it; what else it lacked;
 * `not_eligible:a,b`: the criteria that failed;
 * `review:a,b`: what is not known well enough to decide; people look. Besides criteria this can be
-  `score`, `size` (nobody knows how many people) or `stratum` (no province, say, for the quota);
-* `excluded:why`: taken out before the run by a decision of people or of another step.
+  `score`, `size` (nobody knows how many people), `stratum` (no province, say, for the quota) or
+  `amount` (who counts or what was attended is not known);
+* `excluded:why`: taken out before the run by a decision of people or of another step;
+* `taken:pack`, `open:pack`: a pack that is decided before this one takes the household, or people
+  have yet to look at it there; see `ordered`.
 
 No household of the snapshot is ever missing from the decisions.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
 from pathlib import Path
@@ -25,12 +31,14 @@ import pyarrow.parquet as pq
 from eligibility.decisions import (
     SNAPSHOT_HOUSEHOLD_TWICE,
     AssessmentTotals,
+    component_name,
     decisions_schema,
     totals_of,
     write_decisions,
 )
-from eligibility.entitlements import amount_column
+from eligibility.rules.amount_columns import HAS_ALL, NAMED_PEOPLE
 from eligibility.rules.checked import (
+    AMOUNT_REVIEW,
     SCORE_REVIEW,
     SIZE_REVIEW,
     STRATUM_REVIEW,
@@ -40,8 +48,6 @@ from eligibility.rules.checked import (
     rules_of,
 )
 from eligibility.rules.columns import (
-    HAS_ALL,
-    NAMED_PEOPLE,
     Question,
     answered,
     fact_name,
@@ -50,9 +56,10 @@ from eligibility.rules.columns import (
 )
 from eligibility.rules.pack import RulePack
 from eligibility.rules.pairs import TYPES
-from eligibility.rules.rows import RULE_OVERFLOW
+from eligibility.rules.rows import RULE_OVERFLOW, Parameter
 from eligibility.rules.terms import Kind
-from eligibility.selection import served, stratum_of, tie_key_sql
+from eligibility.selection import stratum_of, tie_key_sql
+from eligibility.serving import DUE, budget_of, filled_in, served_now, with_place
 from eligibility.snapshot import Snapshot, engine, opened, view
 from ledgers.problems import Problem
 
@@ -67,7 +74,16 @@ SNAPSHOT_EXCLUDED_UNREADABLE = Problem(
     "Write it as Parquet with these two text columns.",
 )
 
+SNAPSHOT_EARLIER_UNREADABLE = Problem(
+    "snapshot_earlier_unreadable",
+    "The list of households that earlier packs claim has no columns household_id, standing, pack.",
+    "Write it as Parquet with these three text columns.",
+)
 SCORE = "score"
+MEMORY_MB = 192  # for each million households
+MILLIONS_MAX = 10
+# What ordering, serving and counting read of a household that was decided.
+NEEDED = frozenset({NAMED_PEOPLE, DUE, "stands", "is_listed", "province", "population_group"})
 TRUE = ibis.literal(value=True)
 FALSE = ibis.literal(value=False)
 
@@ -89,33 +105,43 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
     seed: str,
     spill: Path,
     excluded: Path | None = None,
-    memory_mb: int = 512,
+    earlier: Path | None = None,
+    grant_minor: int | None = None,
+    memory_mb: int | None = None,
     threads: int = 2,
 ) -> AssessmentTotals:
     """Decide every household of a snapshot and write the decisions to `out` (Parquet).
 
     Arguments: `households` and `members` are the snapshot; `on` is the reference date; `seed` the
-    published seed of the draw; `spill` a folder for what does not fit in `memory_mb`; `excluded` a
-    Parquet file of household_id and reason (a code) of households that are not to be served.
+    published seed of the draw; `spill` a folder for what does not fit in `memory_mb` (by default
+    what `memory_for` says); `excluded` a
+    Parquet file of household_id and reason (a code) of households that are not to be served;
+    `earlier` one of household_id, standing (`taken` or `open`) and pack, of households that packs
+    decided before this one claim; `grant_minor` what the grant has left, for `budget: grant`.
     The decisions are sorted by household_id and have one row for each household. Nothing stands at
     `out` unless the run was completed.
 
     Raises `pack_refused`, `parameter_not_in_force`, `snapshot_refused`,
-    `snapshot_household_twice`, `snapshot_member_alone`, `rule_overflow`.
+    `snapshot_household_twice`, `snapshot_member_alone`, `rule_overflow`,
+    `selection_budget_unstated`, `selection_budget_short`.
     """
     rules = rules_of(pack)
+    parameters = parameters_on(pack, on)
+    budget_minor = budget_of(rules, parameters, grant_minor)
     part = out.with_name(f".{out.name}.part")
     try:
-        with engine(spill, memory_mb, threads) as connection:
+        with engine(spill, memory_mb or memory_for(households), threads) as connection:
             snapshot = opened(connection, households, members, rules)
-            decided = _decided(snapshot, rules, on)
+            decided = judged(snapshot, rules, parameters, on)
+            decided = _after(connection, decided, earlier)
             decided = _excluding(connection, decided, excluded)
-            kept = _keep(connection, decided, seed)
-            _check_people(connection, snapshot)
             schema = decisions_schema(rules, on, seed)
-            final = _final(kept, rules).select(*schema.names)
+            kept = _keep(connection, with_place(decided, rules), schema.names, seed)
+            _check_people(connection, snapshot)
+            filled = filled_in(connection, kept, rules, budget_minor)
+            final = served_now(kept, rules, filled).select(*schema.names)
             write_decisions(connection, final, schema, part)
-            totals = totals_of(connection, rules, part, households)
+            totals = totals_of(connection, rules, part, households, budget_minor)
     except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
         raise RULE_OVERFLOW.refusal() from error
     else:
@@ -125,15 +151,27 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
         part.unlink(missing_ok=True)
 
 
+def memory_for(households: Path) -> int:
+    """Return the megabytes that the engine is given for so many households; the rest is spilled.
+
+    The process holds about 400 MB besides: the libraries, and a group of rows on its way out.
+    """
+    millions = -(-pq.read_metadata(households).num_rows // 1_000_000)
+    return MEMORY_MB * min(max(millions, 1), MILLIONS_MAX)
+
+
 # --- what each household is ------------------------------------------------------------------
 
 
-def _decided(snapshot: Snapshot, rules: Rules, on: date) -> ibis.Table:
+def judged(
+    snapshot: Snapshot, rules: Rules, parameters: Mapping[str, Parameter], on: date
+) -> ibis.Table:
     """Return one row for each household: status, why, bits, facts, score, people and amount."""
     questions = [Question(fact_name(name), term) for name, term in rules.facts]
     questions += [Question(_bit_name(at), rule.term) for at, rule in enumerate(rules.criteria)]
     questions.append(Question(SCORE, rules.score))
-    parameters = parameters_on(rules.pack, on)
+    questions += [Question(component_name(name), term) for name, term in rules.amount.components]
+    questions.append(Question(DUE, rules.amount.due))
     table = answered(snapshot.households, snapshot.members, questions, parameters, on)
     table = _with_people(table)
     table = _with_standing(table, rules)
@@ -191,7 +229,12 @@ def _with_standing(table: ibis.Table, rules: Rules) -> ibis.Table:
         met__low=every.low,
         met__high=every.high,
         stratum__known=TRUE if stratum is None else table[stratum].notnull(),
-        **{fact_name(name): _known_fact(table, name, term.kind) for name, term in rules.facts},
+        due=_known(table, DUE, Kind.MONEY),
+        **{fact_name(name): _known(table, fact_name(name), t.kind) for name, t in rules.facts},
+        **{
+            component_name(name): _known(table, component_name(name), Kind.MONEY)
+            for name, _ in rules.amount.components
+        },
     )
 
 
@@ -210,14 +253,16 @@ def _bits(conditions: list[ibis.Value]) -> ibis.Value:
     )
 
 
-def _known_fact(table: ibis.Table, name: str, kind: Kind) -> ibis.Value:
-    low, high = table[low_name(fact_name(name))], table[high_name(fact_name(name))]
+def _known(table: ibis.Table, question: str, kind: Kind) -> ibis.Value:
+    """Return the answer where it is known, else null."""
+    low, high = table[low_name(question)], table[high_name(question)]
     return ibis.ifelse(ibis.coalesce(low == high, FALSE), low, ibis.null(TYPES[kind]))
 
 
 def _with_reason(table: ibis.Table, rules: Rules) -> ibis.Table:
     """Add status and reason; who is served is not known yet."""
     placed = table.score.notnull() & table.size__known & table.stratum__known
+    placed &= table.due.notnull()
     eligible, possible = table.met__low & placed, table.met__high
     failed, open_ = [], []
     for at, rule in enumerate(rules.criteria):
@@ -228,6 +273,7 @@ def _with_reason(table: ibis.Table, rules: Rules) -> ibis.Table:
     open_.append((table.score.isnull(), SCORE_REVIEW))
     open_.append((~table.size__known, SIZE_REVIEW))
     open_.append((~table.stratum__known, STRATUM_REVIEW))
+    open_.append((table.due.isnull() & table.size__known, AMOUNT_REVIEW))
     return table.mutate(
         status=ibis.cases((~possible, "ineligible"), (eligible, "eligible"), else_="review"),
         reason=ibis.cases(
@@ -239,6 +285,8 @@ def _with_reason(table: ibis.Table, rules: Rules) -> ibis.Table:
 
 
 def _listed(prefix: str, ids: list[tuple[ibis.Value, str]]) -> ibis.Value:
+    if not ids:
+        return ibis.literal(prefix)
     items = [ibis.ifelse(condition, name, ibis.null("string")) for condition, name in ids]
     return ibis.literal(prefix) + ibis.literal(",").join(items)
 
@@ -264,11 +312,43 @@ def _excluding(
     )
 
 
+def _after(
+    connection: duckdb.DuckDBPyConnection, decided: ibis.Table, earlier: Path | None
+) -> ibis.Table:
+    """Return the decisions with the households that earlier packs claim set aside, and why."""
+    if earlier is None:
+        return decided
+    columns = {"household_id": Kind.TEXT, "standing": Kind.TEXT, "pack": Kind.TEXT}
+    if not columns.keys() <= set(pq.read_schema(earlier).names):
+        raise SNAPSHOT_EARLIER_UNREADABLE.refusal()
+    listed = view(connection, "earlier", earlier, columns)
+    joined = decided.left_join(
+        listed.select("household_id", standing__before="standing", pack__before="pack"),
+        "household_id",
+    ).drop("household_id_right")
+    taken = ibis.coalesce(joined.standing__before == "taken", FALSE)
+    open_ = ibis.coalesce(joined.standing__before == "open", FALSE) & (
+        joined.status != "ineligible"
+    )
+    return joined.mutate(
+        status=ibis.cases((taken, "ineligible"), (open_, "review"), else_=joined.status),
+        reason=ibis.cases(
+            (taken, ibis.literal("taken:") + joined.pack__before),
+            (open_, ibis.literal("open:") + joined.pack__before),
+            else_=joined.reason,
+        ),
+    )
+
+
 # --- keeping, ordering, writing --------------------------------------------------------------
 
 
-def _keep(connection: duckdb.DuckDBPyConnection, decided: ibis.Table, seed: str) -> ibis.Table:
-    columns = [name for name in decided.columns if "__" not in name]
+def _keep(
+    connection: duckdb.DuckDBPyConnection, decided: ibis.Table, written: Sequence[str], seed: str
+) -> ibis.Table:
+    """Compute what is `written` or needed to get there, once, and forget what it was read from."""
+    wanted = {*written, *NEEDED}
+    columns = [name for name in decided.columns if name in wanted]
     sql = ibis.to_sql(decided.select(*columns), dialect="duckdb")
     key = tie_key_sql(seed, "household_id")
     connection.execute(f"CREATE TABLE decided AS SELECT *, {key} AS tie_key FROM ({sql})")
@@ -284,16 +364,3 @@ def _check_people(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> 
         raise SNAPSHOT_HOUSEHOLD_TWICE.refusal()
     if people < snapshot.people:
         raise SNAPSHOT_MEMBER_ALONE.refusal(people=snapshot.people - people)
-
-
-def _final(decided: ibis.Table, rules: Rules) -> ibis.Table:
-    """Return the decisions with rank, place and amount, in the order of the file."""
-    table = served(decided, rules.pack.selection)
-    eligible = table.status == "eligible"
-    amount = amount_column(rules.tariff, table.people)
-    table = table.mutate(
-        reason=ibis.cases((~eligible, table.reason), (table.selected, "selected"), else_="waiting"),
-        amount_minor=ibis.ifelse(eligible, amount, ibis.null("int64")),
-        currency=ibis.literal(rules.pack.currency),
-    )
-    return table.order_by("household_id")

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from eligibility.rules.checked import Rules
 from eligibility.rules.columns import fact_name
 from eligibility.rules.terms import Kind
-from eligibility.selection import stratum_of
+from eligibility.selection import ALL, stratum_of
 from ledgers.problems import Problem
 
 SNAPSHOT_HOUSEHOLD_TWICE = Problem(
@@ -46,7 +46,7 @@ class StratumTotals:
     """What a run decided in one stratum of the quota; amounts in minor units."""
 
     stratum: str  # empty where places are counted in all, or where a household has none
-    places: int
+    places: int | None  # None where only money is short
     eligible: int
     selected: int
     waiting: int
@@ -56,7 +56,10 @@ class StratumTotals:
 
 @dataclass(frozen=True, slots=True)
 class AssessmentTotals:
-    """What a run decided in all; amounts in minor units of `currency`."""
+    """What a run decided in all; amounts in minor units of `currency`.
+
+    Coverage is of the selected: what was decided before the money ran out helps nobody.
+    """
 
     registered: int  # households of the snapshot
     people: int
@@ -72,6 +75,19 @@ class AssessmentTotals:
     strata: tuple[StratumTotals, ...]
     pack_hash: str
     decisions_sha256: str
+    discretionary: int = 0  # of the selected
+    nothing_due: int = 0  # of the eligible, who wait for nothing
+    budget_minor: int | None = None  # what could be spent; None where only places are short
+
+    @property
+    def left_minor(self) -> int | None:
+        """What is left of the budget after everybody who was selected."""
+        return None if self.budget_minor is None else self.budget_minor - self.amount_minor
+
+
+def component_name(name: str) -> str:
+    """Return the column of what a component of the amount gives."""
+    return f"component_{name}"
 
 
 def decisions_schema(rules: Rules, on: date, seed: str) -> pa.Schema:
@@ -79,10 +95,12 @@ def decisions_schema(rules: Rules, on: date, seed: str) -> pa.Schema:
     facts = [
         (fact_name(name), ARROW[term.kind]) for name, term in sorted(rules.facts, key=itemgetter(0))
     ]
+    components = [(component_name(name), pa.int64()) for name, _ in rules.amount.components]
     fields: list[tuple[str, pa.DataType]] = [
         ("household_id", pa.string()), ("status", pa.string()), ("pass_bits", pa.int64()),
         ("unknown_bits", pa.int64()), *facts, ("score", pa.int64()), ("tie_key", pa.string()),
         ("rank", pa.int32()), ("selected", pa.bool_()), ("waitlist_position", pa.int32()),
+        *components,
         ("amount_minor", pa.int64()), ("currency", pa.string()), ("people", pa.int32()),
         ("people_from", pa.string()), ("reason", pa.string()),
     ]  # fmt: skip
@@ -132,11 +150,19 @@ def _checked_ids(group: pa.Table, last: str | None) -> str:
 
 
 def totals_of(
-    connection: duckdb.DuckDBPyConnection, rules: Rules, decisions: Path, households: Path
+    connection: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    decisions: Path,
+    households: Path,
+    budget_minor: int | None = None,
 ) -> AssessmentTotals:
     """Return what the decisions come to, in all and in each stratum."""
     stratum = stratum_of(rules.pack.selection)
-    key = "''" if stratum is None else f"coalesce({stratum}, '')"
+    key, with_strata, files = "''", "", {"decisions": escape(str(decisions))}
+    if stratum is not None:
+        key = f"coalesce({stratum}, '')"
+        with_strata = "JOIN read_parquet($households) USING (household_id)"
+        files["households"] = escape(str(households))
     cursor = connection.execute(
         f"""
         SELECT {key} AS stratum, count(*) AS registered, coalesce(sum(people), 0) AS people,
@@ -145,12 +171,13 @@ def totals_of(
           count(*) FILTER (status = 'review') AS review,
           count(*) FILTER (reason LIKE 'excluded:%') AS excluded,
           count(*) FILTER (selected) AS selected, count(waitlist_position) AS waiting,
+          count(*) FILTER (reason LIKE 'discretionary%') AS discretionary,
+          count(*) FILTER (reason = 'nothing_due') AS nothing_due,
           coalesce(sum(people) FILTER (selected), 0) AS people_selected,
           coalesce(sum(amount_minor) FILTER (selected), 0) AS amount_minor
-        FROM read_parquet($decisions) JOIN read_parquet($households) USING (household_id)
-        GROUP BY ALL
+        FROM read_parquet($decisions) {with_strata} GROUP BY ALL
         """,
-        {"decisions": escape(str(decisions)), "households": escape(str(households))},
+        files,
     )
     names = [column[0] for column in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -170,12 +197,17 @@ def totals_of(
         strata=tuple(_strata(rules, {str(row["stratum"]): row for row in rows})),
         pack_hash=rules.pack.pack_hash,
         decisions_sha256=_digest(decisions),
+        discretionary=total["discretionary"],
+        nothing_due=total["nothing_due"],
+        budget_minor=budget_minor,
     )
 
 
 def _strata(rules: Rules, rows: dict[str, dict[str, int]]) -> Iterator[StratumTotals]:
     selection = rules.pack.selection
-    places = selection.quota.households if selection.quota else {"": selection.places}
+    places: Mapping[str, int | None] = (
+        selection.quota.households if selection.quota else {ALL: selection.places}
+    )
     for stratum in sorted({*rows, *places}):
         row = rows.get(stratum, {})
         yield StratumTotals(

@@ -1,26 +1,56 @@
 """How much a household is entitled to in one cycle: the transfer value, in whole minor units.
 
-There are three ways of saying it: a table by household size whose last row means "and more", one
-amount for every household, or an amount per person up to a largest number of people that count.
-The amount is rounded half away from zero to a unit that is named (a banknote, say). Whatever way
-is used, it comes to one *tariff*: the amounts for 1, 2, 3 … people, the last one for all larger
-households. Nobody computes an amount anywhere else.
+An amount is a sum of *components*, each with an id, so that everybody can be told which one gave
+how much. The first is the *base*, said in exactly one way:
 
-Sources of the forms: CALP, transfer value; ESSN (per person), one-off cash of IOM (by size).
+* `flat`: one amount for every household;
+* `per_person` with `people_max`: an amount for each person, up to a largest number that counts;
+* `by_size`: a table by number of people whose last row means "and more";
+* `attendance`: an amount for each unit attended (a day of cash-for-work), or for each member who
+  attended enough (a course stipend), from attendance that was recorded;
+* `case_by_case`: items that a case officer awards one by one, each within its limit.
+
+`payable` says which members count in the base and the top-ups; without it all people do. *Top-ups*
+are tables by number of people, *add-ons* are amounts for each member of a kind or once for the
+household. The sum is rounded half away from zero to the unit that is named (a banknote, say), then
+held between `at_least` and `at_most`; where nothing is due, nothing is paid, whatever `at_least`.
+
+`eligibility.amounts` makes of these blocks terms that both back ends answer. Nobody computes an
+amount anywhere else.
+
+Sources of the forms: CALP, transfer value; ESSN (per person, top-up by size, severe disability);
+one-off cash of IOM (by size, with add-ons); emergency case management (transport, accommodation,
+medical items).
 """
 
-import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Self
 
-import ibis
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, Field, field_serializer, model_validator
 
 from eligibility.rules.document import YamlPath
-from ledgers.money import parse_amount, round_to
+from eligibility.rules.fields import (
+    PEOPLE_MAX,
+    PLAIN_AMOUNT,
+    STRICT,
+    Amount,
+    Id,
+    Label,
+    People,
+    Sum,
+    Units,
+    Words,
+)
+from eligibility.rules.parser import canonical_text
+from ledgers.money import parse_amount, round_to, split
 from ledgers.problems import Problem, Refusal
 
-PEOPLE_MAX = 100
+__all__ = [
+    "ENTITLEMENT_NOTHING", "PEOPLE_MAX", "PLAIN_AMOUNT", "AddOn", "Amount", "Attendance",
+    "CaseByCase", "CaseItem", "Entitlement", "Tariff", "TopUp", "amounts_of", "exact_problem",
+    "shared_out", "tariff_of",
+]  # fmt: skip
 
 ENTITLEMENT_NOTHING = Problem(
     "entitlement_nothing",
@@ -28,41 +58,128 @@ ENTITLEMENT_NOTHING = Problem(
     "Give an amount above zero, and a rounding unit that does not round it away.",
 )
 
-PLAIN_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
+COMPONENTS_MAX = 20
+BASE = "base"
 Tariff = tuple[int, ...]
 
 
-def _decimal(value: object) -> Decimal:
-    known = isinstance(value, int | str | Decimal) and not isinstance(value, bool)
-    if not known or not PLAIN_AMOUNT.fullmatch(str(value)):
-        message = "an amount is written as 1500.00, with a point and without a sign"
-        raise ValueError(message)
-    return Decimal(str(value))
+class TopUp(BaseModel):
+    """A supplement by number of people: from each number of people on, its amount."""
+
+    model_config = STRICT
+
+    id: Id
+    label: Label
+    by_size: Annotated[dict[People, Sum], Field(min_length=1)]
+    when: str | None = None
+
+    @field_serializer("when")
+    def _canonical(self, when: str | None) -> str | None:
+        return None if when is None else canonical_text(when)
 
 
-def _canonical(amount: Decimal) -> str:
-    return format(amount.normalize(), "f")
+class AddOn(BaseModel):
+    """An amount for each member that `per` is true of, or once for the household `when` it is."""
 
+    model_config = STRICT
 
-Amount = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(_canonical)]
-
-
-class Entitlement(BaseModel):
-    """One of `by_size`, `flat`, `per_person` (with `people_max`), and the rounding unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    by_size: dict[Annotated[int, Field(ge=1, le=PEOPLE_MAX)], Amount] | None = None
-    flat: Amount | None = None
-    per_person: Amount | None = None
-    people_max: Annotated[int, Field(ge=1, le=PEOPLE_MAX)] | None = None
-    round_to: Amount | None = None
+    id: Id
+    label: Label
+    amount: Sum
+    per: str | None = None
+    people_max: People | None = None
+    when: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        ways = [way for way in (self.by_size, self.flat, self.per_person) if way is not None]
+        if self.per is None and self.when is None:
+            message = "an add-on says per (which members) or when (which households), or both"
+            raise ValueError(message)
+        if self.people_max is not None and self.per is None:
+            message = "people_max goes with per"
+            raise ValueError(message)
+        return self
+
+    @field_serializer("per", "when")
+    def _canonical(self, text: str | None) -> str | None:
+        return None if text is None else canonical_text(text)
+
+
+class Attendance(BaseModel):
+    """What attendance is worth: `per_unit` attended, or `per_member` who attended enough.
+
+    Reads the member inputs enrolled, planned_units and attended_units of the cycle. A member below
+    `least_share` of the planned units (a parameter of type ratio) is due nothing.
+    """
+
+    model_config = STRICT
+
+    unit: Words
+    per_unit: Sum | None = None
+    units_max: Units | None = None
+    per_member: Sum | None = None
+    least_share: Annotated[str, Field(pattern=r"^p\.[a-z][a-z0-9_]*$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.per_unit is None) == (self.per_member is None):
+            message = "give either per_unit or per_member"
+            raise ValueError(message)
+        if (self.per_unit is None) != (self.units_max is None):
+            message = "per_unit and units_max go together"
+            raise ValueError(message)
+        if self.per_member is not None and self.least_share is None:
+            message = "per_member says with least_share how much must be attended"
+            raise ValueError(message)
+        return self
+
+
+class CaseItem(BaseModel):
+    """One kind of help that a case officer awards, and its limit for a household in a cycle."""
+
+    model_config = STRICT
+
+    label: Label
+    at_most: Sum
+
+
+class CaseByCase(BaseModel):
+    """Amounts that case officers award with evidence, item by item, each within its limit.
+
+    Reads the household inputs awarded_ITEM of the cycle.
+    """
+
+    model_config = STRICT
+
+    items: Annotated[dict[Id, CaseItem], Field(min_length=1, max_length=COMPONENTS_MAX)]
+
+
+class Entitlement(BaseModel):
+    """One base, top-ups, add-ons, and how the sum is rounded and bounded."""
+
+    model_config = STRICT
+
+    by_size: dict[People, Sum] | None = None
+    flat: Sum | None = None
+    per_person: Sum | None = None
+    people_max: People | None = None
+    attendance: Attendance | None = None
+    case_by_case: CaseByCase | None = None
+    payable: str | None = None
+    top_ups: Annotated[tuple[TopUp, ...], Field(max_length=COMPONENTS_MAX)] | None = None
+    add_ons: Annotated[tuple[AddOn, ...], Field(max_length=COMPONENTS_MAX)] | None = None
+    at_least: Sum | None = None
+    at_most: Sum | None = None
+    round_to: Sum | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        by_people = (self.by_size, self.flat, self.per_person)
+        ways = [way for way in (*by_people, self.attendance, self.case_by_case) if way is not None]
         if len(ways) != 1:
-            message = "give exactly one of by_size, flat and per_person"
+            message = (
+                "give exactly one of by_size, flat and per_person, or attendance or case_by_case"
+            )
             raise ValueError(message)
         if (self.per_person is None) != (self.people_max is None):
             message = "per_person and people_max go together"
@@ -71,63 +188,90 @@ class Entitlement(BaseModel):
         if sizes != list(range(1, len(sizes) + 1)) or self.by_size == {}:
             message = "by_size has every size once, from 1 upwards, and the last is for all larger"
             raise ValueError(message)
+        if self.payable is not None and self.flat is not None and not self.top_ups:
+            message = "payable says who counts, and nothing here is counted"
+            raise ValueError(message)
         return self
 
+    @field_serializer("payable")
+    def _canonical(self, payable: str | None) -> str | None:
+        return None if payable is None else canonical_text(payable)
 
-def amounts_of(entitlement: Entitlement) -> dict[YamlPath, Decimal]:
-    """Return every amount written in the entitlement by its path in the document."""
-    written: dict[YamlPath, Decimal] = {
-        ("by_size", size): amount for size, amount in (entitlement.by_size or {}).items()
-    }
-    for name in ("flat", "per_person", "round_to"):
-        amount = getattr(entitlement, name)
-        if amount is not None:
-            written[(name,)] = amount
-    return written
+
+def amounts_of(entitlement: Entitlement) -> dict[YamlPath, Decimal | str]:
+    """Return every amount of the entitlement, written or named, by its path in the document."""
+    found: dict[YamlPath, Decimal | str] = _table(("by_size",), entitlement.by_size or {})
+    for name in ("flat", "per_person", "at_least", "at_most", "round_to"):
+        _put(found, (name,), getattr(entitlement, name))
+    if entitlement.attendance is not None:
+        for name in ("per_unit", "per_member"):
+            _put(found, ("attendance", name), getattr(entitlement.attendance, name))
+    if entitlement.case_by_case is not None:
+        for item, limits in entitlement.case_by_case.items.items():
+            _put(found, ("case_by_case", "items", item, "at_most"), limits.at_most)
+    for at, top_up in enumerate(entitlement.top_ups or ()):
+        found |= _table(("top_ups", at, "by_size"), top_up.by_size)
+    for at, add_on in enumerate(entitlement.add_ons or ()):
+        _put(found, ("add_ons", at, "amount"), add_on.amount)
+    return found
+
+
+def _table(path: YamlPath, rows: Mapping[int, Decimal | str]) -> dict[YamlPath, Decimal | str]:
+    return {(*path, size): amount for size, amount in rows.items()}
+
+
+def _put(
+    found: dict[YamlPath, Decimal | str], path: YamlPath, amount: Decimal | str | None
+) -> None:
+    if amount is not None:
+        found[path] = amount
 
 
 def tariff_of(entitlement: Entitlement, currency: str) -> Tariff:
-    """Return the amounts for 1, 2, 3 … people in minor units; the last is for all larger.
+    """Return what the base comes to for 1, 2, 3 … people, in minor units; the last is for larger.
 
-    Raises `entitlement_nothing`, and what `parse_amount` raises.
+    The tariff of a base that is not all written out in the pack, or not by the number of all
+    people, is empty. Raises `entitlement_nothing`, and what `parse_amount` raises.
     """
-    unit = 1
-    if entitlement.round_to is not None:
-        unit = max(1, parse_amount(str(entitlement.round_to), currency))
-    if entitlement.by_size is not None:
-        exact = [
-            parse_amount(str(amount), currency) for _, amount in sorted(entitlement.by_size.items())
-        ]
-    elif entitlement.flat is not None:
-        exact = [parse_amount(str(entitlement.flat), currency)]
-    else:
-        each = parse_amount(str(entitlement.per_person), currency)
-        exact = [each * people for people in range(1, (entitlement.people_max or 1) + 1)]
-    tariff = tuple(round_to(amount, unit) for amount in exact)
-    for people, amount in enumerate(tariff, start=1):
-        if amount <= 0:
+    written = _written(entitlement)
+    bounds = (entitlement.at_least, entitlement.at_most, entitlement.round_to)
+    if not written or entitlement.payable or any(isinstance(bound, str) for bound in bounds):
+        return ()
+    least, most, unit = (None if b is None else parse_amount(str(b), currency) for b in bounds)
+    exact = [parse_amount(str(amount), currency) * count for amount, count in written]
+    rounded = [round_to(amount, max(1, unit or 1)) for amount in exact]
+    for people, amount in enumerate(rounded, start=1):
+        if amount <= 0 or most == 0:
             raise ENTITLEMENT_NOTHING.refusal(people=people)
-    return tariff
+    raised = [amount if least is None else max(amount, least) for amount in rounded]
+    return tuple(amount if most is None else min(amount, most) for amount in raised)
 
 
-def amount_minor(tariff: Tariff, people: int) -> int:
-    """Return what a household of `people` (1 or more) is entitled to.
-
-    >>> amount_minor((300000, 450000, 600000), 2), amount_minor((300000, 450000, 600000), 9)
-    (450000, 600000)
-    """
-    return tariff[min(people, len(tariff)) - 1]
-
-
-def amount_column(tariff: Tariff, people: ibis.Value) -> ibis.Value:
-    """Return `amount_minor` of a column of people, as int64; null where people is null."""
-    last = ibis.literal(tariff[-1], "int64")
-    branches = [
-        (people <= size, ibis.literal(amount, "int64"))
-        for size, amount in enumerate(tariff[:-1], start=1)
+def _written(entitlement: Entitlement) -> list[tuple[Decimal, int]]:
+    """Return amount and multiplier for 1, 2, 3 … people, or nothing where they are not written."""
+    each, people_max = entitlement.per_person, entitlement.people_max or 1
+    rows: list[tuple[Decimal | str | None, int]] = [
+        (amount, 1) for _, amount in sorted((entitlement.by_size or {}).items())
     ]
-    amount = ibis.cases(*branches, else_=last) if branches else last
-    return ibis.ifelse(people.isnull(), ibis.null("int64"), amount)
+    rows += [(entitlement.flat, 1)] if entitlement.flat is not None else []
+    rows += [(each, people) for people in range(1, people_max + 1)] if each is not None else []
+    found = [(amount, count) for amount, count in rows if isinstance(amount, Decimal)]
+    return found if len(found) == len(rows) else []
+
+
+def shared_out(total_minor: int, weights: Mapping[str, int], unit_minor: int = 1) -> dict[str, int]:
+    """Divide `total_minor` over lines in proportion to their `weights`, by largest remainder.
+
+    Every part is a multiple of `unit_minor`; what is left after cutting goes one unit each to the
+    largest remainders, ties to the smaller line id. What does not make a whole unit stays unshared.
+    Raises `weights_unusable`.
+
+    >>> shared_out(1000, {"b": 1, "a": 1, "c": 1})
+    {'a': 334, 'b': 333, 'c': 333}
+    """
+    lines = sorted(weights)
+    parts = split(total_minor // unit_minor, [weights[line] for line in lines])
+    return {line: part * unit_minor for line, part in zip(lines, parts, strict=True)}
 
 
 def exact_problem(amount: object, currency: str) -> Refusal | None:

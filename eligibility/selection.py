@@ -1,24 +1,44 @@
-"""Who is served now, of those who qualify: order, quota, waiting list.
+"""Who is served now, of those who qualify: order, quota, budget, waiting list, discretion.
 
 Whether a household qualifies and whether it is served when places are short are two things, and
-both are kept. Eligible households stand in one order: the highest score first, ties by a key that
-nobody can choose, HMAC-SHA256 of the household's id under a seed published before the draw. The
-quota is filled strictly from the top, in each stratum by itself: a household that comes later is
-never taken first because it is cheaper or smaller, and unused places of one stratum never move to
-another. The rest is the waiting list, with positions.
+both are kept. Eligible households stand in one order: by score, ties by a key that nobody can
+choose, HMAC-SHA256 of the household's id under a seed published before the draw. Places are filled
+strictly from the top, in each stratum of the quota by itself.
+
+A budget is walked down in the order of all households: whoever is next is served if the amount
+fits into what is left. The first that does not fit ends its stratum (or the whole list, where there
+are no strata): a household that comes later is never taken first because it is cheaper or smaller.
+Unused places of a stratum stay unused unless the pack says that they move; then they go to those
+who wait in the other strata of the quota, again in the order of all. The rest of each stratum is
+its waiting list, with positions. So the served of a stratum are always its first ones, and what a
+walk comes to is one number for each stratum.
+
+A *discretionary* household was listed by a person with a reason, within a cap: it is served beside
+the order, takes no place of the quota, and its money comes off the budget first.
 
 The key is computed once and stored, because other engines hash and break ties differently.
 """
 
 import hmac
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Literal, Self
 
 import ibis
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from eligibility.rules.fields import Sum
+
 Places = Annotated[int, Field(ge=0, le=100_000_000)]
 BLOCK_BYTES = 64
+ALL = ""  # the one stratum where places are counted in all
+DISCRETIONARY = "discretionary"  # the household input that says who is listed
+GRANT = "grant"
+
+Ordered = Iterable[tuple[str, int]]
 
 
 class Quota(BaseModel):
@@ -28,30 +48,57 @@ class Quota(BaseModel):
 
     by: Literal["province", "population_group"]
     households: Annotated[dict[str, Places], Field(min_length=1)]
+    unused: Literal["stay", "move"] | None = None  # None: they stay
 
 
-class Selection(BaseModel):
-    """The order, and the places: either `households` in all or a `quota` by stratum."""
+class Discretion(BaseModel):
+    """How many households people may list beside the order at any time, and for how long."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    order: Literal["highest_score_first"]
+    households_max: Annotated[int, Field(ge=1, le=1_000_000)]
+    days_max: Annotated[int, Field(ge=1, le=3_660)]
+
+
+class Selection(BaseModel):
+    """The order, and what is short: places in all or by stratum, a budget, or both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    order: Literal["highest_score_first", "lowest_score_first"]
     households: Places | None = None
     quota: Quota | None = None
+    budget: Literal["grant"] | Sum | None = None
+    discretionary: Discretion | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.households is None) == (self.quota is None):
-            message = "give either households (places in all) or quota (places by stratum)"
+        none = self.households is None and self.quota is None
+        if (none and self.budget is None) or (self.households is not None and self.quota):
+            message = (
+                "give either households (places in all) or quota (places by stratum), a budget,"
+                " or one of the two with a budget"
+            )
             raise ValueError(message)
         return self
 
     @property
-    def places(self) -> int:
-        """How many households can be served in all."""
+    def places(self) -> int | None:
+        """How many households can be served in all; None where only money is short."""
         if self.quota is not None:
             return sum(self.quota.households.values())
-        return self.households or 0
+        return self.households
+
+    @property
+    def stated_budget(self) -> Decimal | str | None:
+        """The budget that the pack itself states, or None."""
+        return None if self.budget == GRANT else self.budget
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether who is served depends on more than the rank within the stratum."""
+        moves = self.quota is not None and self.quota.unused == "move"
+        return self.budget is not None or moves
 
 
 def tie_key(seed: str, household_id: str) -> str:
@@ -78,32 +125,124 @@ def stratum_of(selection: Selection) -> str | None:
     return selection.quota.by if selection.quota is not None else None
 
 
-def served(eligible: ibis.Table, selection: Selection) -> ibis.Table:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a walk down the list comes to: how many are served in each stratum, and what is left."""
+
+    served: Mapping[str, int]
+    left_minor: int | None  # of the budget; None where there is none
+
+
+def fill(ordered: Callable[[], Ordered], selection: Selection, budget_minor: int | None) -> Filled:
+    """Walk down the households in the order of all and count who is served in each stratum.
+
+    `ordered` gives, each time it is called, stratum (`ALL` without a quota) and amount of every
+    household that stands in the order, the first first.
+    """
+    walk = _Walk(_places(selection), budget_minor)
+    walk.go(ordered())
+    if selection.quota is not None and selection.quota.unused == "move":
+        walk.go_on(ordered(), walk.unused())
+    return Filled(dict(walk.served), walk.left)
+
+
+def _places(selection: Selection) -> Mapping[str, int | None]:
+    return selection.quota.households if selection.quota else {ALL: selection.households}
+
+
+class _Walk:
+    """One walk: places and money are handed out one after another."""
+
+    def __init__(self, places: Mapping[str, int | None], budget_minor: int | None) -> None:
+        self.places = places
+        self.left = budget_minor
+        self.served: Counter[str] = Counter(dict.fromkeys(places, 0))
+        self.stopped: set[str] = set()
+
+    def go(self, ordered: Ordered) -> None:
+        """Hand out the places of each stratum to its first households."""
+        for stratum, amount_minor in ordered:
+            places = self.places.get(stratum, 0)
+            if places is None or self.served[stratum] < places:
+                self.offer(stratum, amount_minor)
+            if len(self.stopped) == len(self.places):
+                return
+
+    def unused(self) -> int:
+        """Return the places of strata that ran out of households rather than of money."""
+        return sum(
+            (places or 0) - self.served[stratum]
+            for stratum, places in self.places.items()
+            if stratum not in self.stopped
+        )
+
+    def go_on(self, ordered: Ordered, spare: int) -> None:
+        """Hand out `spare` places to those who wait in any stratum of the quota."""
+        had, seen = Counter(self.served), Counter[str]()
+        for stratum, amount_minor in ordered:
+            if spare == 0:
+                return
+            seen[stratum] += 1
+            if stratum in self.places and seen[stratum] > had[stratum]:
+                spare -= self.offer(stratum, amount_minor)
+
+    def offer(self, stratum: str, amount_minor: int) -> bool:
+        """Serve the next household of the stratum if its amount fits, else end the stratum."""
+        if stratum in self.stopped:
+            return False
+        if self.left is not None and amount_minor > self.left:
+            self.stopped.add(stratum)
+            return False
+        self.served[stratum] += 1
+        self.left = None if self.left is None else self.left - amount_minor
+        return True
+
+
+def served(
+    decided: ibis.Table,
+    selection: Selection,
+    filled: Filled | None = None,
+    among: ibis.Value | None = None,
+) -> ibis.Table:
     """Add `rank`, `selected` and `waitlist_position` to a table of households.
 
-    Needs the columns household_id, status, score, tie_key and the stratum's. `rank` counts from 1
-    within the stratum and is null where the status is not `eligible`; `waitlist_position` counts
-    from 1 after the last place.
+    Needs the columns household_id, status, score, tie_key and the stratum's. `filled` is what the
+    walk came to, where the selection is walked; `among` says who stands in the order, by default
+    everybody whose status is `eligible`. `rank` counts from 1 within the stratum and is null for
+    others; `waitlist_position` counts from 1 after the last who is served.
     """
-    qualifies = eligible.status == "eligible"
-    stratum = stratum_of(selection)
-    group = [qualifies] if stratum is None else [qualifies, eligible[stratum]]
-    order = [eligible.score.desc(), eligible.tie_key, eligible.household_id]
-    number = (ibis.row_number().over(group_by=group, order_by=order) + 1).cast("int32")
-    ranked = eligible.mutate(rank=ibis.ifelse(qualifies, number, ibis.null("int32")))
-    places = _places(ranked, selection)
+    stands = decided.status == "eligible" if among is None else among
+    ranked = _ranked(decided, selection, stands)
+    places = _taken(ranked, selection, _places(selection) if filled is None else filled.served)
     selected = ibis.coalesce(ranked.rank <= places, ibis.literal(value=False))
     waiting = ranked.rank.notnull() & ~selected
     position = ibis.ifelse(waiting, (ranked.rank - places).cast("int32"), ibis.null("int32"))
     return ranked.mutate(selected=selected, waitlist_position=position)
 
 
-def _places(table: ibis.Table, selection: Selection) -> ibis.Value:
+def _ranked(decided: ibis.Table, selection: Selection, stands: ibis.Value) -> ibis.Table:
+    """Add `rank`: only those who stand in the order are put in order, which is the costly part."""
+    standing = decided.filter(stands)
+    stratum = stratum_of(selection)
+    group = [] if stratum is None else [standing[stratum]]
+    number = ibis.row_number().over(group_by=group, order_by=order_of(standing, selection)) + 1
+    ranks = standing.select(standing.household_id, rank=number.cast("int32"))
+    return decided.left_join(ranks, "household_id").drop("household_id_right")
+
+
+def order_of(decided: ibis.Table, selection: Selection) -> list[ibis.Value]:
+    """Return the columns that a table of households is ordered by, the first to be served first."""
+    highest = selection.order == "highest_score_first"
+    score = decided.score.desc() if highest else decided.score.asc()
+    return [score, decided.tie_key, decided.household_id]
+
+
+def _taken(table: ibis.Table, selection: Selection, places: Mapping[str, int | None]) -> ibis.Value:
     if selection.quota is None:
-        return ibis.literal(selection.households or 0, "int64")
+        return ibis.literal(places[ALL] or 0, "int64")
     column = table[selection.quota.by]
     branches = [
-        (column == stratum, ibis.literal(places, "int64"))
-        for stratum, places in sorted(selection.quota.households.items())
+        (column == stratum, ibis.literal(count or 0, "int64"))
+        for stratum, count in sorted(places.items())
     ]
     return ibis.cases(*branches, else_=ibis.literal(0, "int64"))

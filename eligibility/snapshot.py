@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from eligibility.rules.checked import Rules
 from eligibility.rules.pairs import TYPES
 from eligibility.rules.terms import Input, Kind, MemberInput, every
-from eligibility.selection import stratum_of
+from eligibility.selection import DISCRETIONARY, stratum_of
 from ledgers.problems import Finding, Place, Problem
 
 SNAPSHOT_REFUSED = Problem(
@@ -126,9 +126,12 @@ def columns_of(rules: Rules) -> tuple[dict[str, Kind], dict[str, Kind]]:
     stratum = stratum_of(rules.pack.selection)
     if stratum is not None:
         household[stratum] = Kind.TEXT
+    if rules.pack.selection.discretionary is not None:
+        household[DISCRETIONARY] = Kind.BOOL
     roots = [term for _, term in rules.facts]
     roots += [rule.term for rule in rules.criteria]
-    for root in (*roots, rules.score):
+    roots += [rules.score, rules.amount.due]
+    for root in roots:
         for term in every(root):
             if isinstance(term, Input):
                 household[term.name] = term.kind

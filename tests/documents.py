@@ -55,7 +55,8 @@ def clone(folder: Path) -> None:
     (folder / ".venv" / "bin").mkdir(parents=True)
     activate = f'PATH="{Path(sys.executable).parent}:$PATH"\n'
     (folder / ".venv" / "bin" / "activate").write_text(activate, encoding="utf-8")
-    (folder / "cva").symlink_to(ROOT / "cva")
+    for name in ("cva", "eligibility"):
+        (folder / name).symlink_to(ROOT / name)
 
 
 def played(

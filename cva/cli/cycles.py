@@ -1,15 +1,17 @@
-"""`cva cycle`: open, assess, reconcile, close."""
+"""`cva cycle`: open, assess, reconcile, close; places and awards are in `selection`."""
 
 from datetime import date, datetime
 
 import typer
 
+from cva.cli import selection
 from cva.cli.output import Money, Shape, say, show, warn
 from cva.cli.session import open_session
 from cva.payments import reconciling
 from cva.programmes import publishing
 
 app = typer.Typer(help="Cycles: open, assess, reconcile, close.", no_args_is_help=True)
+selection.add_to_cycles(app)
 DATE = ["%Y-%m-%d"]
 # A statement over a set cannot be counted while it runs: all rows go through stage after stage.
 HOUSEHOLDS = "stages of households"
@@ -44,19 +46,22 @@ def list_cycles(programme: str, shape: Shape = typer.Option(Shape.TABLE, "--form
 
 
 @app.command()
-def assess(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+def assess(
+    cycles: list[str] = typer.Argument(help="A cycle, or several that are decided in this order."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
     """Decide who qualifies, who is served now and how much, from a frozen snapshot."""
-    from cva.assessing import assess_cycle
+    from cva.assessing import assess_cycles
 
     session = open_session()
-    with session.working("assess", cycle, HOUSEHOLDS) as progress:
-        run = assess_cycle(
-            session.engine, cycle, person_id=session.person_id, clock=session.clock,
+    with session.working("assess", cycles[0], HOUSEHOLDS) as progress:
+        runs = assess_cycles(
+            session.engine, cycles, person_id=session.person_id, clock=session.clock,
             work=session.work, progress=progress,
         )  # fmt: skip
     show(
         ["run", "registered", "eligible", "review", "selected"],
-        [(run.run_id, run.registered, run.eligible, run.review, run.selected)],
+        [(run.run_id, run.registered, run.eligible, run.review, run.selected) for run in runs],
         shape,
     )
 

@@ -28,6 +28,7 @@ BUG = 70
 GROUPS = {
     "user": "users",
     "programme": "programmes",
+    "rules": "rules",
     "household": "households",
     "duplicates": "duplicates",
     "cycle": "cycles",

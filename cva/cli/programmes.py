@@ -5,19 +5,22 @@ from pathlib import Path
 
 import typer
 
+from cva.cli import selection
 from cva.cli.output import Shape, say, show
 from cva.cli.session import open_session
-from cva.programmes import publishing
+from cva.programmes import packs, publishing
 from cva.programmes.loading import load
 from cva.programmes.model import SPENT_AT_THE_LOAD
+from eligibility.rules.pack import RulePack
 
 app = typer.Typer(help="Programme files: check, publish, list, show.", no_args_is_help=True)
+selection.add_to_programmes(app)
 
 
 @app.command()
 def check(file: Path) -> None:
     """Check a programme file; every problem at once, with its line and what to do."""
-    programme = load(file)
+    programme = load(file, _published)
     say(f"{programme.code}: nothing to correct ({programme.sha256()[:16]}).")
 
 
@@ -25,7 +28,7 @@ def check(file: Path) -> None:
 def publish(file: Path) -> None:
     """Publish a programme file; a published version never changes."""
     session = open_session()
-    programme = load(file)
+    programme = load(file, _published)
     with session.transaction() as conn:
         published = publishing.publish(
             conn, programme, person_id=session.person_id, at=session.clock.now()
@@ -63,3 +66,8 @@ def show_programme(code: str) -> None:
         "contract", SPENT_AT_THE_LOAD.model_dump(mode="json", exclude_none=True)
     )
     say(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+def _published(code: str, version: int) -> RulePack:
+    with open_session().reading() as conn:
+        return packs.published_pack(conn, code, version)

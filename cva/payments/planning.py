@@ -137,12 +137,12 @@ _SELECTED = sql.SQL("""
     SELECT d.household_id, d.version_id, 'regular' AS kind,
            coalesce(latest.attempt, 0) + 1 AS attempt, d.amount_minor, d.people, d.people_from,
            d.rank
-    FROM assessment.decision d
+    FROM assessment.served d
     CROSS JOIN LATERAL (
         SELECT max(l.attempt) AS attempt, bool_and(c.plan_id IS NOT NULL) AS cancelled
         FROM payments.line l LEFT JOIN payments.cancellation c USING (plan_id)
         WHERE (l.cycle_id, l.household_id, l.kind) = (%(cycle)s, d.household_id, 'regular')) latest
-    WHERE d.run_id = %(run)s AND d.selected AND latest.cancelled IS NOT FALSE
+    WHERE d.run_id = %(run)s AND latest.cancelled IS NOT FALSE
 """)
 
 _FAILED = sql.SQL("""

@@ -1,13 +1,24 @@
-"""Reading programme files: every problem of a file at once, with its line, column and remedy."""
+"""Reading programme files: every problem of a file at once, with its line, column and remedy.
+
+A programme states its rules itself, or takes over those of a pack that it names (`rules: {pack:
+essn-2023}`): one that comes with the program, a published version (`essn-2023@2`) or a file beside
+it. Its places and its amounts it may state itself; whatever else differs is another pack. What is
+published is the programme with the rules written out, and the hash of the pack they came from.
+"""
 
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from cva.programmes.model import Destination, Mechanism, Programme
-from eligibility.entitlements import exact_problem, tariff_of
+from pydantic import BaseModel
+
+from cva.programmes.model import Destination, Mechanism, NamedPack, Programme
+from cva.programmes.naming import PUBLISHED, Published, none_published, pack_named
+from eligibility.entitlements import Entitlement, exact_problem, tariff_of
 from eligibility.rules.checked import findings_of, read_text, refused
 from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
+from eligibility.rules.salvage import expression_findings
+from eligibility.selection import Selection
 from ledgers.money import format_amount
 from ledgers.problems import Finding, Problem, Refusal
 
@@ -54,6 +65,15 @@ PROGRAMME_CONTRACT_OF_BANK = Problem(
     " balances.",
     "Leave the contract out: a bank keeps no value for recipients.",
 )
+PROGRAMME_PACK_CHANGED = Problem(
+    "programme_pack_changed",
+    "The rules are those of the pack {pack}, and {field} is stated beside it.",
+    "State only selection and entitlement of your own; change the rest in a pack of another name.",
+)
+STATED_BESIDE_A_PACK: dict[str, type[BaseModel]] = {
+    "selection": Selection,
+    "entitlement": Entitlement,
+}
 
 GOES_WITH = {
     Mechanism.PREPAID_CARD: (Destination.VOUCHER_CARD, "card_processor"),
@@ -63,35 +83,76 @@ GOES_WITH = {
 SHIPPED = Path(__file__).parent
 
 
-def load(path: Path) -> Programme:
-    """Return the programme in the YAML file at `path`.
+def load(path: Path, published: Published = none_published) -> Programme:
+    """Return the programme in the YAML file at `path`; `published` looks up a published pack.
 
     Raises `programme_refused` with every finding, `pack_unreadable` for a file that is not there.
     """
-    programme, findings = _read(path)
+    programme, findings = _read(path, published)
     if programme is None or findings:
         raise refused(PROGRAMME_REFUSED, findings)
     return programme
 
 
-def check(path: Path) -> tuple[Finding, ...]:
+def check(path: Path, published: Published = none_published) -> tuple[Finding, ...]:
     """Return every problem of the file at `path`; none where the programme can be published."""
-    return _read(path)[1]
+    return _read(path, published)[1]
 
 
-def _read(path: Path) -> tuple[Programme | None, tuple[Finding, ...]]:
+def _read(path: Path, published: Published) -> tuple[Programme | None, tuple[Finding, ...]]:
     document, findings = read_document(read_text(path), path.name)
     if document is None:
         return None, findings
-    programme, wrong = read_model(document, document.values, Programme)
-    findings += wrong
+    values, unnamed = _with_named_pack(document, path.parent, published)
+    programme, wrong = read_model(document, values, Programme)
+    # What is missing because a pack was not found is not missing.
+    wrong = tuple(one for one in wrong if not (unnamed and _in_rules(one)))
+    findings += unnamed + wrong
     if programme is None:
-        return None, findings
+        return None, findings + (() if unnamed else expression_findings(document, ("rules",)))
     rules = findings_of(programme.rules, document, ("rules",))
     findings += rules + tuple(_amounts(programme, document))
     if not findings:
         findings = tuple(_together(programme, document))
     return programme, findings
+
+
+def _with_named_pack(
+    document: Document, folder: Path, published: Published
+) -> tuple[object, tuple[Finding, ...]]:
+    """Return the values of a programme with the rules of the pack that it names, if it does."""
+    values = document.values
+    rules = values.get("rules") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(rules, dict) or "pack" not in rules:
+        return values, ()
+    name = str(rules["pack"])
+    beside = folder / name
+    try:
+        pack = pack_named(str(beside) if beside.is_file() else name, published)
+    except Refusal as refusal:
+        place = document.place(("rules", "pack"))
+        return values, (found(refusal.problem, place, refusal.facts),)
+    version = PUBLISHED.fullmatch(name)
+    named = NamedPack(
+        code=pack.code, version=int(version["version"]) if version else None, sha256=pack.pack_hash
+    )
+    own: dict[str, object] = {}
+    findings: list[Finding] = []
+    for field in rules.keys() - {"pack"}:
+        path: YamlPath = ("rules", field)
+        if field not in STATED_BESIDE_A_PACK:
+            facts = {"pack": name, "field": field}
+            findings.append(found(PROGRAMME_PACK_CHANGED, document.place(path), facts))
+            continue
+        own[field], wrong = read_model(document, rules[field], STATED_BESIDE_A_PACK[field], path)
+        findings += wrong
+    if findings:
+        return values, tuple(findings)
+    return {**values, "pack": named, "rules": pack.model_copy(update=own)}, ()
+
+
+def _in_rules(finding: Finding) -> bool:
+    return finding.place.field.startswith("rules")
 
 
 def _amounts(programme: Programme, document: Document) -> Iterator[Finding]:
@@ -173,8 +234,9 @@ def _money(programme: Programme, document: Document) -> Iterator[Finding]:
         yield PROGRAMME_GRANT_DAYS.finding(
             document.place(("grant", "to")), first=grant.first_day, last=grant.last_day
         )
-    places = rules.selection.places
-    least = places * min(tariff_of(rules.entitlement, rules.currency))
+    # What depends on attendance, on cases or on dated amounts is known only in a cycle.
+    places = rules.selection.places or 0
+    least = places * min(tariff_of(rules.entitlement, rules.currency), default=0)
     if least > grant.budget_minor:
         yield PROGRAMME_BUDGET_SHORT.finding(
             document.place(("grant", "budget")),

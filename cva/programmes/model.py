@@ -120,6 +120,16 @@ class ProgrammeProvider(BaseModel):
     contract: ProviderContract | None = None
 
 
+class NamedPack(BaseModel):
+    """The pack whose rules a programme took over, and its hash; `version` where published here."""
+
+    model_config = STRICT
+
+    code: Code
+    version: Annotated[int, Field(ge=1)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Programme(BaseModel):
     """One programme; see the files beside this module."""
 
@@ -144,6 +154,7 @@ class Programme(BaseModel):
     cycles: Literal["one_off", "monthly"]
     provider: ProgrammeProvider
     approvals: Approvals
+    pack: NamedPack | None = None
     rules: RulePack
 
     @model_validator(mode="before")

@@ -5,6 +5,9 @@ facts and come out the same. The files hold no personal field: what is sealed st
 The same registry gives the same bytes: rows in the order of household and member, row groups of a
 fixed size, no metadata of the writer's environment.
 
+The facts of a run that was stored can be frozen again: every version that it read is still there,
+and gives the same bytes.
+
 Columns: `households.parquet` has household_id, version_id, province, district, population_group,
 declared_size and the household inputs asked for; `members.parquet` has household_id, member_no,
 relationship, sex, birth_date, birth_date_precision, nationality, disability_percent and the member
@@ -53,6 +56,8 @@ MEMBER_COLUMNS: Mapping[str, pa.DataType] = {
     "nationality": pa.string(),
     "disability_percent": pa.int32(),
 }
+Recorded = tuple[Mapping[str, sql.Composable], Mapping[str, sql.Composable]]
+NOTHING_RECORDED: Recorded = (MappingProxyType({}), MappingProxyType({}))
 # Inputs that are columns of a version rather than answers.
 VERSION_INPUTS = frozenset({"roster_size", "consent_given"})
 # Kinds of answers: their type in the file, and the SQL that takes them out of the JSON, else null.
@@ -72,6 +77,9 @@ KINDS: Mapping[str, tuple[pa.DataType, str]] = {
 }
 
 
+LIVE = sql.SQL("registry.live v")
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Two files, the SHA-256 (hexadecimal) over their own digests, and how many rows each holds."""
@@ -88,52 +96,72 @@ def write_snapshot(
     folder: Path,
     household_inputs: Mapping[str, str],
     member_inputs: Mapping[str, str] = MappingProxyType({}),
+    recorded: Recorded = NOTHING_RECORDED,
+    versions: sql.Composable = LIVE,
 ) -> Snapshot:
     """Write `households.parquet` and `members.parquet` of all live households into `folder`.
 
     The inputs are what a programme declares beside the fixed columns: names with their kinds (int,
-    money, text, bool, date). The transaction should see one state of the database throughout
-    (REPEATABLE READ). Memory holds one row group.
+    money, text, bool, date). `recorded` are those that people record in a cycle rather than answer
+    in the form, as expressions on `registry.live v` and `registry.member m`. `versions` are those
+    of other households than the live ones: `read_by` gives those of a stored run. The transaction
+    should see one state of the database throughout (REPEATABLE READ). Memory holds one row group.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     households, members = folder / "households.parquet", folder / "members.parquet"
-    household_rows = _write(conn, households, *_households(household_inputs))
-    member_rows = _write(conn, members, *_members(member_inputs))
+    household_rows = _write(conn, households, *_households(household_inputs, recorded[0], versions))
+    member_rows = _write(conn, members, *_members(member_inputs, recorded[1], versions))
     digests = b"".join(_sha256(path) for path in (households, members))
     sha256 = hashlib.sha256(digests).hexdigest()
     return Snapshot(households, members, sha256, household_rows, member_rows)
 
 
-def _households(inputs: Mapping[str, str]) -> tuple[sql.Composed, pa.Schema]:
+def read_by(run_id: str, household_id: str | None = None) -> sql.Composed:
+    """Return the versions that a stored run read, of one household or of all."""
+    of_one: sql.Composable = sql.SQL("")
+    if household_id is not None:
+        of_one = sql.SQL(" AND d.household_id = {}").format(sql.Literal(household_id))
+    return sql.SQL(
+        "(SELECT v.* FROM assessment.decision d JOIN registry.version v USING (version_id)"
+        " WHERE d.run_id = {}{}) v"
+    ).format(sql.Literal(run_id), of_one)
+
+
+def _households(
+    inputs: Mapping[str, str], recorded: Mapping[str, sql.Composable], versions: sql.Composable
+) -> tuple[sql.Composed, pa.Schema]:
     types = dict(HOUSEHOLD_COLUMNS)
     parts: list[sql.Composable] = [sql.SQL("v.") + sql.Identifier(name) for name in types]
     for name, kind in inputs.items():
         if name in types:
             continue
         types[name] = KINDS[kind][0]
-        if name in VERSION_INPUTS:
+        if name in recorded:
+            parts.append(recorded[name])
+        elif name in VERSION_INPUTS:
             parts.append(sql.SQL("v.") + sql.Identifier(name))
         else:
             parts.append(_answer(name, kind))
     query = sql.SQL(
-        'COPY (SELECT {} FROM registry.live v ORDER BY v.household_id COLLATE "C")'
-        " TO STDOUT (FORMAT csv)"
-    ).format(sql.SQL(", ").join(parts))
+        'COPY (SELECT {} FROM {} ORDER BY v.household_id COLLATE "C") TO STDOUT (FORMAT csv)'
+    ).format(sql.SQL(", ").join(parts), versions)
     return query, pa.schema(list(types.items()))
 
 
-def _members(inputs: Mapping[str, str]) -> tuple[sql.Composed, pa.Schema]:
+def _members(
+    inputs: Mapping[str, str], recorded: Mapping[str, sql.Composable], versions: sql.Composable
+) -> tuple[sql.Composed, pa.Schema]:
     """Return the query and the schema of members; an input nobody was asked is null throughout."""
     types = dict(MEMBER_COLUMNS)
     parts: list[sql.Composable] = [sql.Identifier(name) for name in types]
     for name, kind in inputs.items():
         if name not in types:
             types[name] = KINDS[kind][0]
-            parts.append(sql.NULL)
+            parts.append(recorded.get(name, sql.NULL))
     query = sql.SQL(
-        "COPY (SELECT {} FROM registry.live v JOIN registry.member m USING (version_id)"
+        "COPY (SELECT {} FROM {} JOIN registry.member m USING (version_id)"
         ' ORDER BY v.household_id COLLATE "C", m.member_no) TO STDOUT (FORMAT csv)'
-    ).format(sql.SQL(", ").join(parts))
+    ).format(sql.SQL(", ").join(parts), versions)
     return query, pa.schema(list(types.items()))
 
 

@@ -12,7 +12,7 @@ from datetime import date
 
 from eligibility.rules import terms
 from eligibility.rules.document import Spot
-from eligibility.rules.parser import parse
+from eligibility.rules.parser import read
 from eligibility.rules.scope import (
     ANY,
     CALLS,
@@ -25,10 +25,10 @@ from eligibility.rules.scope import (
     RULE_DATE,
     RULE_MEMBERS_INSIDE,
     RULE_NAME_UNKNOWN,
-    RULE_PRODUCT,
     RULE_RATIO_ALONE,
     RULE_RATIO_ZERO,
     RULE_TYPE,
+    SETS,
     VALUES,
     Scope,
     kind_of,
@@ -44,7 +44,7 @@ from eligibility.rules.syntax import (
     Ternary,
     Trouble,
     Unary,
-    UnreadableError,
+    in_order,
     shown,
 )  # fmt: skip
 from eligibility.rules.terms import Const, Kind, Param, Tally, Term
@@ -54,14 +54,20 @@ from ledgers.problems import Problem
 def check(
     text: str, scope: Scope, kinds: frozenset[Kind] = ANY
 ) -> tuple[Term | None, tuple[Trouble, ...]]:
-    """Return the meaning of `text`, which must be of one of `kinds`, and all its troubles."""
-    try:
-        tree = parse(text)
-    except UnreadableError as error:
-        return None, (error.trouble,)
+    """Return the meaning of `text`, which must be of one of `kinds`, and all its troubles.
+
+    Without troubles there is no meaning only where the text uses a doubtful name of the scope.
+    """
+    tree, misfits = read(text)
+    if tree is None:
+        return None, misfits
     checker = _Checker(scope)
     term = checker.wanted(tree, kinds, "The expression")
-    return (None if checker.troubles else term), tuple(checker.troubles)
+    if not misfits:
+        return (None if checker.troubles else term), tuple(checker.troubles)
+    # Beside a misfit only names are sure to be as wrong as they look.
+    named = [trouble for trouble in checker.troubles if trouble.problem is RULE_NAME_UNKNOWN]
+    return None, in_order((*misfits, *named))
 
 
 class _Checker:
@@ -81,7 +87,7 @@ class _Checker:
     def wanted(self, node: Node, kinds: frozenset[Kind], what: str) -> Term | None:
         term = self.term(node)
         if term is not None and term.kind not in kinds:
-            expected = " or ".join(sorted(kinds & {*ORDERED, Kind.TEXT, Kind.BOOL, Kind.TEXTS}))
+            expected = " or ".join(sorted(kinds & {*VALUES, *SETS}))
             self.mismatch(node.spot, what, f"of type {term.kind}", expected)
             return None
         return term
@@ -109,8 +115,6 @@ class _Checker:
                 self.mismatch(node.spot, "This part", "a list", "a single value")
                 return None
 
-    # --- names ---
-
     def name(self, node: Name) -> Term | None:
         scope, name = self.scope, node.name
         if name == "reference_date":
@@ -124,7 +128,7 @@ class _Checker:
             return terms.Input(scope.household[name], name)
         elif name == MEMBERS:
             self.mismatch(node.spot, MEMBERS, "a list", "a count, as members.size(),")
-        else:
+        elif name not in scope.doubtful:
             self.unknown(node.spot, name, (*scope.household, *scope.facts, MEMBERS, "p"))
         return None
 
@@ -137,7 +141,8 @@ class _Checker:
             kind = self.scope.parameters.get(node.name)
             if kind is None:
                 known = tuple(f"p.{name}" for name in self.scope.parameters)
-                self.unknown(node.spot, f"p.{node.name}", known)
+                if f"p.{node.name}" not in self.scope.doubtful:
+                    self.unknown(node.spot, f"p.{node.name}", known)
                 return None
             return Param(kind, node.name)
         if target is not None and target == self.letter:
@@ -155,11 +160,10 @@ class _Checker:
         kind = self.scope.member.get(node.name)
         if kind is None:
             known = tuple(f"{self.letter}.{name}" for name in (*self.scope.member, "age"))
-            self.unknown(node.spot, f"{self.letter}.{node.name}", known)
+            if f"m.{node.name}" not in self.scope.doubtful:
+                self.unknown(node.spot, f"{self.letter}.{node.name}", known)
             return None
         return terms.MemberInput(kind, node.name)
-
-    # --- operators ---
 
     def unary(self, node: Unary) -> Term | None:
         if node.sign == "!":
@@ -207,15 +211,14 @@ class _Checker:
         right = self.wanted(node.right, NUMBERS, "The right side")
         if left is None or right is None:
             return None
-        factor, term = (left, right) if isinstance(left, Const | Param) else (right, left)
-        if not isinstance(factor, Const | Param):
-            self.trouble(RULE_PRODUCT, node.spot)
-            return None
-        if factor.kind is Kind.MONEY and term.kind is Kind.MONEY:
+        if left.kind is Kind.MONEY and right.kind is Kind.MONEY:
             self.mismatch(node.spot, "The right side", "an amount", "a whole number")
             return None
-        money = Kind.MONEY in (factor.kind, term.kind)
-        return terms.Times(Kind.MONEY if money else Kind.INT, factor, term)
+        kind = Kind.MONEY if Kind.MONEY in (left.kind, right.kind) else Kind.INT
+        factor, term = (left, right) if isinstance(left, Const | Param) else (right, left)
+        if isinstance(factor, Const | Param):
+            return terms.Times(kind, factor, term)
+        return terms.Product(kind, left, right)
 
     def comparison(self, node: Binary) -> Term | None:
         for side, other, sign in (
@@ -269,11 +272,11 @@ class _Checker:
         term = self.wanted(node.left, ORDERED | {Kind.TEXT}, "The left side")
         if isinstance(node.right, ListOf):
             return self.one_of_list(node.right, term)
-        items = self.wanted(node.right, frozenset({Kind.TEXTS}), "The right side")
+        items = self.wanted(node.right, frozenset(SETS), "The right side")
         if term is None or not isinstance(items, Param):
             return None
-        if term.kind is not Kind.TEXT:
-            self.mismatch(node.spot, "The left side", f"of type {term.kind}", "text")
+        if term.kind is not SETS[items.kind]:
+            self.mismatch(node.spot, "The left side", f"of type {term.kind}", SETS[items.kind])
             return None
         return terms.OneOf(term, items)
 
@@ -298,8 +301,6 @@ class _Checker:
             self.mismatch(node.other.spot, "This part", f"of type {other.kind}", then.kind)
             return None
         return terms.Choice(then.kind, when, then, other)
-
-    # --- calls ---
 
     def call(self, node: Call) -> Term | None:
         if node.target is None:
@@ -331,14 +332,12 @@ class _Checker:
         return None
 
     def date(self, node: Node) -> Term | None:
-        if isinstance(node, Literal) and isinstance(node.value, str):
-            try:
-                return Const(Kind.DATE, date.fromisoformat(node.value))
-            except ValueError:
-                self.trouble(RULE_DATE, node.spot, found=node.value[:40])
-                return None
-        self.trouble(RULE_DATE, node.spot, found="in this expression")
-        return None
+        text = str(node.value) if isinstance(node, Literal) else "in this expression"
+        try:
+            return Const(Kind.DATE, date.fromisoformat(text))
+        except ValueError:
+            self.trouble(RULE_DATE, node.spot, found=text[:40])
+            return None
 
     def members(self, node: Node) -> tuple[bool, Term | None]:
         """Return whether `node` is the members or a filter of them, and the filter's condition."""
@@ -392,7 +391,7 @@ class _Checker:
             self.call_unknown(node)
             return None
         known, where = self.members(mapped.target)
-        value = self.of_member(mapped, NUMBERS)
+        value = self.of_member(mapped, NUMBERS if tally is Tally.SUM else ORDERED)
         if not known or value is None:
             return None
         return terms.Gather(value.kind, tally, where, value, shown(node))

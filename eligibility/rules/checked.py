@@ -10,22 +10,42 @@ from datetime import date
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from eligibility.amounts import PACK_INPUT_MISSING, Amount, amount_of
 from eligibility.entitlements import Tariff, amounts_of, exact_problem, tariff_of
 from eligibility.rules.check import check
-from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
+from eligibility.rules.document import (
+    Document,
+    Spot,
+    YamlPath,
+    found,
+    read_document,
+    read_model,
+)
+from eligibility.rules.fields import parameter_in
 from eligibility.rules.pack import (
     STANDARD_HOUSEHOLD,
     STANDARD_MEMBER,
     InputType,
     Parameter,
     RulePack,
+    Table,
     thousandths,
 )  # fmt: skip
 from eligibility.rules.parser import parse
 from eligibility.rules.rows import Parameter as ParameterValue
-from eligibility.rules.scope import ANY, NUMBERS, RESERVED, Scope
+from eligibility.rules.salvage import expression_findings
+from eligibility.rules.scope import (
+    ANY,
+    NUMBERS,
+    RESERVED,
+    RULE_NAME_UNKNOWN,
+    RULE_TYPE,
+    SETS,
+    Scope,
+)  # fmt: skip
 from eligibility.rules.syntax import UnreadableError, names_in
-from eligibility.rules.terms import Kind, Term, Zero
+from eligibility.rules.terms import Const, Kind, Lookup, Term, Zero
+from eligibility.selection import DISCRETIONARY
 from ledgers.money import exponent, parse_amount
 from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
 
@@ -41,6 +61,11 @@ PACK_NAME_TAKEN = Problem(
 )
 PACK_ID_TWICE = Problem(
     "pack_id_twice", "Two criteria have the id {id}.", "Give each criterion an id of its own."
+)
+PACK_WORDS_UNKNOWN = Problem(
+    "pack_words_unknown",
+    "There are words for {name}, which is no input, fact, table or parameter of the pack.",
+    "Correct the spelling, or remove the words.",
 )
 PACK_FACT_CIRCLE = Problem(
     "pack_fact_circle",
@@ -59,7 +84,8 @@ PARAMETER_NOT_IN_FORCE = Problem(
 SCORE_REVIEW = "score"
 SIZE_REVIEW = "size"
 STRATUM_REVIEW = "stratum"
-REVIEW_IDS = frozenset({SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW})
+AMOUNT_REVIEW = "amount"
+REVIEW_IDS = frozenset({SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW, AMOUNT_REVIEW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +106,8 @@ class Rules:
     facts: tuple[tuple[str, Term], ...]
     criteria: tuple[Rule, ...]
     score: Term
-    tariff: Tariff
+    amount: Amount
+    tariff: Tariff  # of the base, where it is written out by number of people; else empty
     household: Mapping[str, Kind]
     member: Mapping[str, Kind]
 
@@ -111,11 +138,21 @@ def load_pack(path: Path) -> RulePack:
     document, findings = read_document(read_text(path), path.name)
     pack = None
     if document is not None:
-        pack, wrong = read_model(document, document.values, RulePack)
-        findings += wrong + (findings_of(pack, document, ()) if pack is not None else ())
+        pack, wrong = read_pack(document, document.values)
+        findings += wrong
     if pack is None or findings:
         raise refused(PACK_REFUSED, findings)
     return pack
+
+
+def read_pack(
+    document: Document, values: object, path: YamlPath = ()
+) -> tuple[RulePack | None, tuple[Finding, ...]]:
+    """Return `values`, which stand at `path` of `document`, as a pack, with every problem."""
+    pack, findings = read_model(document, values, RulePack, path)
+    if pack is None:
+        return None, findings + expression_findings(document, path)
+    return pack, findings + findings_of(pack, document, path)
 
 
 def read_text(path: Path) -> str:
@@ -149,7 +186,7 @@ def _value(parameter: Parameter, value: object, currency: str) -> ParameterValue
     if parameter.type == "ratio":
         return thousandths(value)
     if isinstance(value, tuple):
-        return tuple(str(item) for item in value)
+        return value
     if isinstance(value, int | str | date):
         return value
     message = f"a parameter of type {parameter.type} passed its check with another type"
@@ -168,16 +205,24 @@ class _Check:
     def rules(self) -> Rules | None:
         household = self.inputs("household", STANDARD_HOUSEHOLD, self.pack.inputs.household)
         member = self.inputs("member", STANDARD_MEMBER, self.pack.inputs.member)
-        parameters = {name: Kind(param.type) for name, param in self.pack.parameters.items()}
+        parameters = {name: param.kind for name, param in self.pack.parameters.items()}
         facts: dict[str, Kind] = {}
         scope = Scope(household, member, parameters, facts)
         terms = tuple(self.fact_terms(scope, facts))
         criteria = tuple(self.criteria(scope))
         score = self.term(("score",), self.pack.score, scope, NUMBERS)
         tariff = self.tariff()
-        if self.findings or score is None or tariff is None:
+        amount = self.amount(scope)
+        self.selection(scope)
+        self.words({*household, *member, *parameters, *self.pack.facts, *self.tables})
+        if self.findings or score is None or amount is None or tariff is None:
             return None
-        return Rules(self.pack, terms, criteria, score, tariff, household, member)
+        return Rules(self.pack, terms, criteria, score, amount, tariff, household, member)
+
+    def words(self, known: set[str]) -> None:
+        for name in self.pack.words or {}:
+            if name not in known:
+                self.report(PACK_WORDS_UNKNOWN, ("words", name), name=name)
 
     def report(self, problem: Problem, path: YamlPath, **facts: object) -> None:
         self.findings.append(found(problem, self.place(path), facts))
@@ -200,34 +245,45 @@ class _Check:
 
     def fact_terms(self, scope: Scope, facts: dict[str, Kind]) -> Iterator[tuple[str, Term]]:
         """Yield the facts so that each comes after those it names; `facts` learns their types."""
-        for name in self.fact_order():
-            if name in RESERVED or name in scope.household:
-                self.report(PACK_NAME_TAKEN, ("facts", name), name=name)
+        for name in self.fact_order(scope):
+            table = self.tables.get(name)
+            block = "facts" if table is None else "tables"
+            taken = table is not None and name in self.pack.facts
+            if taken or name in RESERVED or name in scope.household:
+                self.report(PACK_NAME_TAKEN, (block, name), name=name)
+                scope.doubtful.add(name)
                 continue
-            kinds = ANY - {Kind.RATIO, Kind.TEXTS}
-            term = self.term(("facts", name), self.pack.facts[name], scope, kinds)
-            if term is not None:
+            if table is None:
+                kinds = ANY - {Kind.RATIO, *SETS}
+                term = self.term(("facts", name), self.pack.facts[name], scope, kinds)
+            else:
+                of = self.term(("tables", name, "of"), table.of, scope, frozenset({Kind.INT}))
+                term = None if of is None else _lookup(table, of, self.pack.currency)
+            if term is None:
+                scope.doubtful.add(name)
+            else:
                 facts[name] = term.kind
                 yield name, term
 
-    def fact_order(self) -> tuple[str, ...]:
+    def fact_order(self, scope: Scope) -> tuple[str, ...]:
         """Return the names of the facts in an order that their spelling alone decides."""
-        named = {name: _names_in(text) for name, text in sorted(self.pack.facts.items())}
+        texts = {**self.pack.facts, **{name: table.of for name, table in self.tables.items()}}
+        named = {name: _names_in(text) for name, text in sorted(texts.items())}
         graph = {name: sorted(used & named.keys()) for name, used in named.items()}
         try:
             return tuple(TopologicalSorter(graph).static_order())
         except CycleError as error:
             circle = error.args[1]
-            self.report(PACK_FACT_CIRCLE, ("facts", circle[0]), circle=" → ".join(circle))
+            block = "tables" if circle[0] in self.tables else "facts"
+            self.report(PACK_FACT_CIRCLE, (block, circle[0]), circle=" → ".join(circle))
+            scope.doubtful.update(graph)
             return ()
 
     def criteria(self, scope: Scope) -> Iterator[Rule]:
         seen: set[str] = set()
         for block, criteria in (("gates", self.pack.gates), ("any_of", self.pack.any_of)):
             for at, criterion in enumerate(criteria):
-                if criterion.id in seen or criterion.id in (
-                    SCORE_REVIEW, SIZE_REVIEW, STRATUM_REVIEW,
-                ):  # fmt: skip
+                if criterion.id in seen or criterion.id in REVIEW_IDS:
                     self.report(PACK_ID_TWICE, (block, at, "id"), id=criterion.id)
                 seen.add(criterion.id)
                 zero = criterion.zero_denominator
@@ -240,13 +296,45 @@ class _Check:
     def term(self, path: YamlPath, text: str, scope: Scope, kinds: frozenset[Kind]) -> Term | None:
         term, troubles = check(text, scope, kinds)
         for trouble in troubles:
-            if self.document is None:
-                field = f"{'.'.join(map(str, path))}, column {trouble.spot.column}"
-                place = Place(row=trouble.spot.line, field=field)
-            else:
-                place = self.document.place(self.path + path, trouble.spot)
+            place = self.spot(path, trouble.spot)
             self.findings.append(found(trouble.problem, place, trouble.facts))
         return term
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        return self.pack.tables or {}
+
+    def amount(self, scope: Scope) -> Amount | None:
+        def report(
+            problem: Problem, path: YamlPath, facts: Mapping[str, object], spot: Spot | None
+        ) -> None:
+            place = self.place(("entitlement", *path))
+            if spot is not None:
+                place = self.spot(("entitlement", *path), spot)
+            self.findings.append(found(problem, place, facts))
+
+        return amount_of(self.pack.entitlement, self.pack.currency, scope, report)
+
+    def selection(self, scope: Scope) -> None:
+        """Report a budget that names no amount, and a list that no input holds."""
+        path: YamlPath = ("selection", "budget")
+        parameters, listed = scope.parameters, self.pack.selection.discretionary is not None
+        if listed and scope.household.get(DISCRETIONARY) is not Kind.BOOL:
+            said = {"side": "household", "name": DISCRETIONARY, "kind": Kind.BOOL}
+            self.report(PACK_INPUT_MISSING, ("selection", DISCRETIONARY), **said)
+        name = parameter_in(self.pack.selection.stated_budget or "")
+        if name is not None and name not in parameters:
+            known = ", ".join(f"p.{known}" for known in parameters) or "none"
+            self.report(RULE_NAME_UNKNOWN, path, name=f"p.{name}", known=known)
+        elif name is not None and parameters[name] is not Kind.MONEY:
+            what, given = f"p.{name}", f"of type {parameters[name]}"
+            self.report(RULE_TYPE, path, what=what, found=given, expected=Kind.MONEY)
+
+    def spot(self, path: YamlPath, spot: Spot) -> Place:
+        if self.document is None:
+            field = f"{'.'.join(map(str, path))}, column {spot.column}"
+            return Place(row=spot.line, field=field)
+        return self.document.place(self.path + path, spot)
 
     def tariff(self) -> Tariff | None:
         currency = self.pack.currency
@@ -271,11 +359,36 @@ class _Check:
     def amounts(self) -> Iterator[tuple[YamlPath, object]]:
         """Yield every amount that the pack states, with its path."""
         for path, amount in amounts_of(self.pack.entitlement).items():
-            yield ("entitlement", *path), amount
+            if not isinstance(amount, str):
+                yield ("entitlement", *path), amount
+        budget = self.pack.selection.stated_budget
+        if budget is not None and not isinstance(budget, str):
+            yield ("selection", "budget"), budget
+        for name, table in self.tables.items():
+            if table.type == "money":
+                for at, cell in table.rows.items():
+                    yield ("tables", name, "rows", at), cell
         for name, parameter in self.pack.parameters.items():
             if parameter.type == "money":
                 for start, value in parameter.values.items():
                     yield ("parameters", name, "values", start.isoformat()), value
+
+
+def _lookup(table: Table, of: Term, currency: str) -> Term:
+    """Return the table as a term; amounts in minor units, ratios in thousandths."""
+    kind = Kind.MONEY if table.type == "money" else Kind.INT
+    rows = sorted(table.rows.items())
+    values = tuple(Const(kind, _cell(table, value, currency)) for _, value in rows)
+    return Lookup(kind, of, tuple(start for start, _ in rows), values)
+
+
+def _cell(table: Table, value: object, currency: str) -> int:
+    if table.type == "ratio":
+        return thousandths(value)
+    if table.type == "money":
+        refused_ = exact_problem(value, currency)
+        return 0 if refused_ is not None else parse_amount(str(value), currency)
+    return value if isinstance(value, int) else 0
 
 
 def _names_in(text: str) -> frozenset[str]:

@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce, singledispatchmethod
-from operator import or_
+from operator import and_, or_
 
 import ibis
 from ibis import _ as row
 from ibis.common.deferred import Deferred
 
-from eligibility.rules import terms
+from eligibility.rules import amount_columns, terms
+from eligibility.rules.ages import AgeTest, age_test, grown
+from eligibility.rules.amount_columns import HAS_ALL, NAMED_PEOPLE
 from eligibility.rules.pairs import (
     NO,
     YES,
@@ -31,12 +33,10 @@ from eligibility.rules.pairs import (
     null,
     share,
     whole,
+    with_birth_range,
 )  # fmt: skip
 from eligibility.rules.rows import RATIO_SCALE, Parameter
 from eligibility.rules.terms import Count, Gather, Kind, Tally, Term
-
-NAMED_PEOPLE = "_named_people"
-HAS_ALL = "_has_all"
 
 
 def fact_name(name: str) -> str:
@@ -99,23 +99,12 @@ def _gathered(questions: Sequence[Question]) -> dict[Term, str]:
 def _grouped(
     members: ibis.Table, gathered: Mapping[Term, str], parameters: Mapping[str, Parameter], on: date
 ) -> ibis.Table:
-    builder = _Columns(_with_birth_range(members), parameters, on, gathered)
+    builder = _Columns(with_birth_range(members), parameters, on, gathered)
     sums = {NAMED_PEOPLE: builder.people()}
     for term, name in gathered.items():
         sums |= builder.totals(term, name)
     grouped: ibis.Table = builder.table.group_by("household_id").aggregate(**sums)
     return grouped
-
-
-def _with_birth_range(members: ibis.Table) -> ibis.Table:
-    if "birth_date" not in members.columns:
-        return members
-    exact = known(row.birth_date_precision == "exact")
-    born, year = row.birth_date, row.birth_date.year()
-    return members.mutate(
-        birth_date__low=ibis.ifelse(exact, born, ibis.date(year, 1, 1)),
-        birth_date__high=ibis.ifelse(exact, born, ibis.date(year, 12, 31)),
-    )
 
 
 @dataclass(slots=True)
@@ -130,14 +119,18 @@ class _Columns:
 
     def keep(self, question: Question) -> None:
         pair = self.pair(question.term)
-        self.table = self.table.mutate(
-            **{low_name(question.name): pair.low, high_name(question.name): pair.high}
-        )
+        low, high = low_name(question.name), high_name(question.name)
+        self.table = self.table.mutate(**{low: pair.low, high: pair.high})
+        self.ready[question.term] = Pair(row[low], row[high])
 
     def column(self, pair: Pair) -> Pair:
         """Make `pair` two columns of the table, so that its uses do not repeat its text."""
         name = f"_v{len(self.table.columns)}"
         low, high = low_name(name), high_name(name)
+        if pair.low is pair.high:
+            self.table = self.table.mutate(**{low: pair.low})
+            both = row[low]
+            return Pair(both, both)
         self.table = self.table.mutate(**{low: pair.low, high: pair.high})
         return Pair(row[low], row[high])
 
@@ -215,14 +208,29 @@ class _Columns:
 
     @build.register
     def _compare(self, term: terms.Compare) -> Pair:
+        aged = age_test(term, self.parameters, self.on)
+        if aged is not None:
+            return self.of_age(aged)
         return compared(term.sign, self.pair(term.left), self.pair(term.right))
+
+    def of_age(self, test: AgeTest) -> Pair:
+        """Return a comparison of an age with a number as one of the birth date with two days."""
+        born = self.pair(test.born)
+        found = Pair(YES, YES)
+        if test.least is not None:
+            found = grown(born, test.on, test.least)
+        if test.below is not None:
+            over = grown(born, test.on, test.below)
+            found = Pair(found.low & ~over.high, found.high & ~over.low)
+        return found
 
     @build.register
     def _one_of(self, term: terms.OneOf) -> Pair:
         value = self.pair(term.term)
         if isinstance(term.items, terms.Param):
             given = self.parameters[term.items.name]
-            items = [literal(item, Kind.TEXT) for item in given] if isinstance(given, tuple) else []
+            kind = term.term.kind
+            items = [literal(item, kind) for item in given] if isinstance(given, tuple) else []
         else:
             items = [literal(item.value, item.kind) for item in term.items]
         found = [compared("==", value, Pair(item, item)) for item in items]
@@ -271,6 +279,22 @@ class _Columns:
         return Pair(high, low) if negative else Pair(low, high)
 
     @build.register
+    def _product(self, term: terms.Product) -> Pair:
+        left = self.kept(term.left, self.pair(term.left))
+        right = self.kept(term.right, self.pair(term.right))
+        ends = (*left, *right)
+        closed = reduce(and_, (end.notnull() for end in ends))
+        corners = [one * other for one in left for other in right]
+        nothing = null(Kind.INT)
+        return self.kept(
+            term,
+            Pair(
+                ibis.ifelse(closed, ibis.least(*corners), nothing),
+                ibis.ifelse(closed, ibis.greatest(*corners), nothing),
+            ),
+        )
+
+    @build.register
     def _choice(self, term: terms.Choice) -> Pair:
         when = self.kept(term.when, self.pair(term.when))
         then = self.kept(term.then, self.pair(term.then))
@@ -294,6 +318,13 @@ class _Columns:
                 ibis.cases((when.low, then.high), (~when.high, other.high), else_=high),
             ),
         )
+
+    # --- amounts ---
+
+    build.register(terms.People, amount_columns.people)
+    build.register(terms.Lookup, amount_columns.lookup)
+    build.register(terms.Bounded, amount_columns.bounded)
+    build.register(terms.Rounded, amount_columns.rounded)
 
     # --- members ---
 
@@ -325,7 +356,7 @@ class _Columns:
         return {low_name(name): low, high_name(name): high}
 
     def people(self, where: Deferred | None = None) -> Deferred:
-        return row.household_id.count(where=where)
+        return row.count(where=where)
 
     def counted(self, term: Count) -> Pair:
         if term.where is None:
@@ -362,6 +393,6 @@ class _Columns:
             far, near = outer.max(where=where.high), inner.max(where=where.low)
         nobody = self.people(where.low) == 0
         open_end = self.people(where.high & outer.isnull()) > 0
-        far = ibis.ifelse(nobody | open_end, null(Kind.INT), far)
-        near = ibis.ifelse(nobody, null(Kind.INT), near)
+        far = ibis.ifelse(nobody | open_end, null(term.kind), far)
+        near = ibis.ifelse(nobody, null(term.kind), near)
         return Pair(far, near) if least else Pair(near, far)

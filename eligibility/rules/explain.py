@@ -1,8 +1,10 @@
 """Why one household is decided as it is: every criterion, what it saw, and what it came to.
 
-The answer is a tree of plain values that a screen or a letter can show in any of the languages.
-Whether the household is served now depends on all the others and is not said here: that is `rank`
-in the decisions of a run.
+The answer is a tree of plain values; `telling` says it in Turkish, English and Arabic. Beside what
+every criterion came to, it holds the *nearest thresholds*: for a household that does not qualify,
+the fewest and smallest changes that would make it qualify; for one that does, the margin by which
+it does; for one that people look at, the tests that are open. Whether the household is served now
+depends on all the others and is not said here: that is `rank` in the decisions of a run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from eligibility.entitlements import amount_minor
+from eligibility.rules.amount_rows import people_of
 from eligibility.rules.checked import (
+    AMOUNT_REVIEW,
     SCORE_REVIEW,
     SIZE_REVIEW,
     STRATUM_REVIEW,
@@ -21,17 +24,36 @@ from eligibility.rules.checked import (
     rules_of,
 )
 from eligibility.rules.pack import Label, RulePack
-from eligibility.rules.rows import Case, Range, Truth, Value, answer, numbers, truth
+from eligibility.rules.reasons import (
+    Counted,
+    Outcome,
+    Reading,
+    Test,
+    count_of,
+    counted_in,
+    failing,
+    holding,
+    read,
+    total_gap,
+    unknown,
+)  # fmt: skip
+from eligibility.rules.rows import (
+    Case,
+    Parameter,
+    Range,
+    Truth,
+    Value,
+    answer,
+    numbers,
+    truth,
+)  # fmt: skip
 from eligibility.rules.terms import Count, Fact, Gather, Input, Param, Term, parts
 from eligibility.selection import stratum_of
 
-
-class Outcome(StrEnum):
-    """What one criterion says of one household."""
-
-    PASS = "pass"  # noqa: S105 - an outcome, not a password
-    FAIL = "fail"
-    UNKNOWN = "unknown"  # the facts leave it open
+__all__ = [
+    "Explanation", "InForce", "Nearest", "Observed", "Outcome", "Reason", "Status", "explain",
+    "people_of",
+]  # fmt: skip
 
 
 class Status(StrEnum):
@@ -79,6 +101,33 @@ class Reason:
     on_unknown: str
     outcome: Outcome
     observed: tuple[Observed, ...]
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A parameter on the day of the decision: its value, from when, and who says so.
+
+    Amounts are in minor units, ratios in thousandths.
+    """
+
+    name: str
+    type: str
+    value: Parameter
+    since: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """What would have to come out otherwise in one criterion for the household to be decided so.
+
+    Of a household that is eligible, `tests` are the narrowest that hold it there; of one that is
+    not, what it lacks; of one under review, what is not known.
+    """
+
+    id: str
+    tests: tuple[Test, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +142,14 @@ class Explanation:
     people: int
     people_from: str
     amount_minor: int | None
+    components: tuple[Observed, ...]  # of the amount, before it is rounded and bounded
     currency: str
     pass_bits: int
     unknown_bits: int
+    on: date
+    parameters: tuple[InForce, ...]
+    counted: Mapping[str, Counted]  # facts that count members, by name
+    nearest: tuple[Nearest, ...]
 
 
 def explain(
@@ -111,48 +165,57 @@ def explain(
     `rule_overflow`.
     """
     rules = rules_of(pack)
+    facts = dict(rules.facts)
     case = Case(household, members, parameters_on(pack, on), on)
     for name, term in rules.facts:
         case.facts[name] = answer(term, case)
     truths = [truth(rule.term, case) for rule in rules.criteria]
     score = Observed(SCORE_REVIEW, *numbers(rules.score, case))
     people, people_from, size_known = people_of(case)
-    missing = _missing(rules, case, score, size_known=size_known)
+    due = Observed(AMOUNT_REVIEW, *numbers(rules.amount.due, case))
+    missing = _missing(rules, case, score, due, size_known=size_known)
     status, because = _decided(rules, truths, missing)
     eligible = status is Status.ELIGIBLE
+    reasons = tuple(
+        _reason(pack, at, rule, truths[at], case, facts) for at, rule in enumerate(rules.criteria)
+    )
     return Explanation(
         status=status,
         because=because,
-        reasons=tuple(
-            _reason(pack, at, rule, truths[at], case) for at, rule in enumerate(rules.criteria)
-        ),
+        reasons=reasons,
         facts=tuple(Observed(name, *case.facts[name]) for name, _ in rules.facts),
         score=score,
         people=people,
         people_from=people_from,
-        amount_minor=amount_minor(rules.tariff, people) if eligible else None,
+        amount_minor=numbers(rules.amount.due, case)[0] if eligible else None,
+        components=tuple(
+            Observed(name, *numbers(term, case)) for name, term in rules.amount.components
+        ),
         currency=pack.currency,
         pass_bits=sum(1 << at for at, (certain, _) in enumerate(truths) if certain),
         unknown_bits=sum(
             1 << at for at, (certain, possible) in enumerate(truths) if possible and not certain
         ),
+        on=on,
+        parameters=tuple(_in_force(pack, name, case) for name in pack.parameters),
+        counted={
+            name: counted_in(count, case)
+            for name, term in rules.facts
+            if (count := count_of(term, facts)) is not None
+        },
+        nearest=_nearest(status, because, reasons),
     )
 
 
-def people_of(case: Case) -> tuple[int, str, bool]:
-    """Return how many people count, whether `roster` or `declared` says so, and if it is known."""
-    declared = case.household.get("declared_size")
-    if not case.complete and isinstance(declared, int) and declared > 0:
-        return declared, "declared", True
-    return len(case.members), "roster", case.complete
-
-
-def _missing(rules: Rules, case: Case, score: Observed, *, size_known: bool) -> list[str]:
+def _missing(
+    rules: Rules, case: Case, score: Observed, due: Observed, *, size_known: bool
+) -> list[str]:
     stratum = stratum_of(rules.pack.selection)
     missing = [] if score.known else [SCORE_REVIEW]
     missing += [] if size_known else [SIZE_REVIEW]
     placed = stratum is None or case.household.get(stratum) is not None
-    return missing + ([] if placed else [STRATUM_REVIEW])
+    missing += [] if placed else [STRATUM_REVIEW]
+    return missing + ([] if due.known or not size_known else [AMOUNT_REVIEW])
 
 
 def _settled(rule: Rule, found: Truth) -> Truth:
@@ -187,7 +250,39 @@ def _decided(rules: Rules, truths: Sequence[Truth], missing: list[str]) -> tuple
     return Status.ELIGIBLE, ""
 
 
-def _reason(pack: RulePack, at: int, rule: Rule, found: Truth, case: Case) -> Reason:
+def _in_force(pack: RulePack, name: str, case: Case) -> InForce:
+    parameter = pack.parameters[name]
+    since = max(start for start in parameter.values if start <= case.on)
+    return InForce(name, parameter.kind, case.parameters[name], since, parameter.source)
+
+
+def _nearest(status: Status, because: str, reasons: Sequence[Reason]) -> tuple[Nearest, ...]:
+    """Return what would have to come out otherwise, criterion by criterion."""
+    ids = because.partition(":")[2].split(",")
+    if status is Status.REVIEW:
+        open_ = [Nearest(why.id, unknown(why.reading)) for why in reasons if why.id in ids]
+        return tuple(item for item in open_ if item.tests)
+    gates = [reason for reason in reasons if reason.gate]
+    choices = [reason for reason in reasons if not reason.gate]
+    if status is Status.INELIGIBLE:
+        lacks = [Nearest(why.id, failing(why.reading)) for why in gates if why.id in ids]
+        some = [Nearest(why.id, failing(why.reading)) for why in choices if why.id in ids]
+        best = [min(some, key=_far)] if some else []
+        return tuple(item for item in lacks + best if item.tests)
+    holds = [Nearest(why.id, holding(why.reading)) for why in gates]
+    some = [Nearest(why.id, holding(why.reading)) for why in choices]
+    if some := [item for item in some if item.tests]:
+        holds.append(max(some, key=_far))
+    return tuple(sorted((item for item in holds if item.tests), key=_far)[:1])
+
+
+def _far(item: Nearest) -> tuple[int, int]:
+    return len(item.tests), total_gap(item.tests)
+
+
+def _reason(
+    pack: RulePack, at: int, rule: Rule, found: Truth, case: Case, facts: Mapping[str, Term]
+) -> Reason:
     criterion = pack.criteria[at]
     certain, possible = found
     outcome = Outcome.PASS if certain else Outcome.UNKNOWN if possible else Outcome.FAIL
@@ -203,6 +298,7 @@ def _reason(pack: RulePack, at: int, rule: Rule, found: Truth, case: Case) -> Re
         on_unknown=rule.on_unknown,
         outcome=outcome,
         observed=tuple(seen.values()),
+        reading=read(rule.term, case, facts),
     )
 
 
@@ -219,7 +315,7 @@ def _leaves(term: Term) -> tuple[Leaf, ...]:
 def _observed(term: Leaf, case: Case) -> Observed:
     if isinstance(term, Param):
         value = case.parameters[term.name]
-        plain = ", ".join(value) if isinstance(value, tuple) else value
+        plain = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         return Observed(f"p.{term.name}", plain, plain)
     found: Range = answer(term, case)
     return Observed(term.text if isinstance(term, Count | Gather) else term.name, *found)

@@ -8,7 +8,9 @@ SHA-256; decisions cite the hash, so layout and comments change nothing, and mea
 Vocabulary: *gates* must all pass; of *any_of* at least one must (an empty list asks nothing more);
 *facts* name expressions, and only they and the criteria read the roster; a *parameter* is a dated
 value with its source, in force from its date until the next. `on_unknown` says what a criterion
-does where the facts leave it open: `stop` (people look), `pass` or `fail`.
+does where the facts leave it open: `stop` (people look), `pass` or `fail`. `words` are what an
+explanation calls an input, a fact or a parameter in the three languages. `after` names the packs
+that are decided before this one from the same application: whom they take, this one does not.
 """
 
 import json
@@ -18,13 +20,20 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import BaseModel, Field, field_serializer, model_validator
 
-from eligibility.entitlements import PLAIN_AMOUNT, Entitlement
+from eligibility.entitlements import Entitlement
 from eligibility.rules.document import plain_value
+from eligibility.rules.fields import PLAIN_AMOUNT, STRICT, Id, Label, Words
 from eligibility.rules.parser import canonical_text
 from eligibility.rules.terms import Kind
 from eligibility.selection import Selection
+
+__all__ = [
+    "CRITERIA_MAX", "FACTS_MAX", "RATIO_PLACES", "STANDARD_HOUSEHOLD", "STANDARD_MEMBER", "STRICT",
+    "Code", "Criterion", "Id", "InputType", "Inputs", "Label", "Parameter", "RulePack", "Table",
+    "Words", "canonical", "thousandths",
+]  # fmt: skip
 
 STANDARD_HOUSEHOLD: Mapping[str, Kind] = {
     "province": Kind.TEXT,
@@ -44,23 +53,12 @@ STANDARD_MEMBER: Mapping[str, Kind] = {
 }
 CRITERIA_MAX = 31
 FACTS_MAX = 100
+TABLE_ROWS_MAX = 1000
 RATIO_PLACES = 3
+YEARS_MAX = 150
 
-Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
-Words = Annotated[str, Field(min_length=1, max_length=400)]
 InputType = Literal["int", "money", "text", "bool", "date"]
-STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
-
-
-class Label(BaseModel):
-    """A text in the three languages."""
-
-    model_config = STRICT
-
-    tr: Words
-    en: Words
-    ar: Words
 
 
 class Inputs(BaseModel):
@@ -73,11 +71,16 @@ class Inputs(BaseModel):
 
 
 class Parameter(BaseModel):
-    """A dated value: in force from each date until the next one."""
+    """A dated value: in force from each date until the next one.
+
+    `years` is a whole number of them, a `ratio` has up to three decimals, a `set` holds texts or
+    whole numbers and `texts` texts alone, each to stand to the right of `in`.
+    """
 
     model_config = STRICT
 
-    type: Literal["int", "money", "text", "bool", "date", "ratio", "texts"]
+    type: Literal["int", "years", "money", "ratio", "date", "text", "bool", "set", "texts"]
+    unit: Words | None = None  # years, people, points: what a whole number counts
     source: Words
     values: Annotated[dict[date, object], Field(min_length=1)]
 
@@ -97,7 +100,17 @@ class Parameter(BaseModel):
             if not _fits(self.type, value):
                 message = f"the value from {start} is not of type {self.type}"
                 raise ValueError(message)
+        if len({_set_kind(value) for value in self.values.values()}) > 1:
+            message = "the set has texts on one date and numbers on another"
+            raise ValueError(message)
         return self
+
+    @property
+    def kind(self) -> Kind:
+        """The type of its values where a rule names it."""
+        if self.type == "years":
+            return Kind.INT
+        return _set_kind(next(iter(self.values.values()))) or Kind(self.type)
 
     @field_serializer("values")
     def _canonical(self, values: dict[date, object]) -> dict[str, object]:
@@ -118,10 +131,21 @@ def _fits(kind: str, value: object) -> bool:
     if kind in ("money", "ratio"):
         number = isinstance(value, int | Decimal) and not isinstance(value, bool)
         return number and Decimal(str(value)) >= 0 and (kind == "money" or thousandths(value) >= 0)
-    if kind == "texts":
-        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    if kind in ("set", "texts"):
+        texts = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+        return texts or (kind == "set" and _set_kind(value) is Kind.INTS)
+    if kind == "years":
+        return type(value) is int and 0 <= value <= YEARS_MAX
     expected = {"int": int, "text": str, "bool": bool, "date": date}[kind]
     return type(value) is expected
+
+
+def _set_kind(value: object) -> Kind | None:
+    """Return the type of a set, or None where `value` is none; an empty one is a set of texts."""
+    if not isinstance(value, tuple):
+        return None
+    whole = bool(value) and all(type(item) is int for item in value)
+    return Kind.INTS if whole else Kind.TEXTS
 
 
 def thousandths(value: object) -> int:
@@ -135,7 +159,49 @@ def _plain(kind: str, value: object) -> object:
         return format(Decimal(str(value)).normalize(), "f")
     if isinstance(value, date):
         return value.isoformat()
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return sorted(set(value)) if kind == "set" else list(value)
+    return value
+
+
+class Table(BaseModel):
+    """A number looked up by another: the last row that starts at or before `of`.
+
+    So a logarithm or a likelihood enters a score as whole numbers that every engine adds up alike.
+    A ratio is in thousandths. Before the first row nothing is known. The name of a table is used
+    as that of a fact.
+    """
+
+    model_config = STRICT
+
+    of: str
+    type: Literal["int", "money", "ratio"]
+    source: Words
+    rows: Annotated[dict[int, object], Field(min_length=1, max_length=TABLE_ROWS_MAX)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, content: object) -> object:
+        if not isinstance(content, dict) or not isinstance(content.get("rows"), dict):
+            return content
+        kind = content.get("type")
+        return {**content, "rows": {at: _typed(kind, v) for at, v in content["rows"].items()}}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for start, value in self.rows.items():
+            if not _fits(self.type, value):
+                message = f"the value from {start} is not of type {self.type}"
+                raise ValueError(message)
+        return self
+
+    @field_serializer("of")
+    def _canonical_of(self, of: str) -> str:
+        return canonical_text(of)
+
+    @field_serializer("rows")
+    def _canonical(self, rows: dict[int, object]) -> dict[str, object]:
+        return {str(start): _plain(self.type, value) for start, value in sorted(rows.items())}
 
 
 class Criterion(BaseModel):
@@ -164,11 +230,14 @@ class RulePack(BaseModel):
     inputs: Inputs = Field(default_factory=Inputs)
     parameters: dict[Id, Parameter] = Field(default_factory=dict)
     facts: Annotated[dict[Id, str], Field(max_length=FACTS_MAX)] = Field(default_factory=dict)
+    tables: Annotated[dict[Id, Table], Field(max_length=FACTS_MAX)] | None = None
     gates: Annotated[tuple[Criterion, ...], Field(max_length=CRITERIA_MAX)] = ()
     any_of: Annotated[tuple[Criterion, ...], Field(max_length=CRITERIA_MAX)] = ()
     score: str = "0"
+    after: Annotated[tuple[Code, ...], Field(min_length=1)] | None = None
     selection: Selection
     entitlement: Entitlement
+    words: dict[Id, Label] | None = None
 
     @field_serializer("facts")
     def _canonical_facts(self, facts: dict[str, str]) -> dict[str, str]:
@@ -187,6 +256,16 @@ class RulePack(BaseModel):
     def pack_hash(self) -> str:
         """SHA-256 of the canonical form, in hexadecimal."""
         return sha256(canonical(self)).hexdigest()
+
+    def document(self) -> dict[str, object]:
+        """Return the canonical form as JSON values; `from_document` reads it back."""
+        content: dict[str, object] = json.loads(canonical(self))
+        return content
+
+    @classmethod
+    def from_document(cls, document: object) -> "RulePack":
+        """Return the pack of a canonical form that was stored when it was published."""
+        return cls.model_validate(document, strict=False)
 
 
 def canonical(model: BaseModel) -> bytes:

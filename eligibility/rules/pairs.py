@@ -8,6 +8,7 @@ because a literal to the left of an operator would otherwise be asked for its ty
 from typing import NamedTuple
 
 import ibis
+from ibis import _ as row
 from ibis.common.deferred import Deferred, const
 
 from eligibility.rules.rows import Parameter
@@ -26,7 +27,10 @@ NO = const(ibis.literal(value=False))
 
 
 class Pair(NamedTuple):
-    """Two columns: certainly and possibly, or lowest and highest."""
+    """Two columns: certainly and possibly, or lowest and highest.
+
+    Where both are one object, what is known is known exactly.
+    """
 
     low: Deferred
     high: Deferred
@@ -65,6 +69,8 @@ def compared(sign: str, left: Pair, right: Pair) -> Pair:
         return Pair(known(left.high < right.low), ~known(right.high <= left.low))
     if sign == "<=":
         return Pair(known(left.high <= right.low), ~known(right.high < left.low))
+    if left.low is left.high and right.low is right.high:
+        return Pair(known(left.low == right.low), ~known(left.low != right.low))
     certain = known((left.low >= right.high) & (left.high <= right.low))
     apart = known(left.high < right.low) | known(right.high < left.low)
     return Pair(certain, ~apart)
@@ -73,7 +79,7 @@ def compared(sign: str, left: Pair, right: Pair) -> Pair:
 def age(born: Deferred, at: Deferred) -> Deferred:
     """Return whole years from `born` to `at`, 0 for somebody born later."""
     before = at.month() * 100 + at.day() < born.month() * 100 + born.day()
-    years = at.year() - born.year() - before.cast("int64")
+    years = at.year() - born.year() - ibis.ifelse(before, whole(1), whole(0))
     return ibis.ifelse(years < 0, whole(0), years).cast("int64")
 
 
@@ -83,3 +89,15 @@ def share(where: Pair, end: Deferred, *, below: bool) -> Deferred:
     kept = end <= 0 if below else end >= 0
     maybe = ibis.ifelse(end.isnull(), null(Kind.INT), ibis.ifelse(kept, end, zero))
     return ibis.cases((where.low, end), (where.high, maybe), else_=zero)
+
+
+def with_birth_range(members: ibis.Table) -> ibis.Table:
+    """Add the first and the last day each member can have been born on."""
+    if "birth_date" not in members.columns:
+        return members
+    to_the_year = known(row.birth_date_precision == "year")
+    born, year = row.birth_date, row.birth_date.year()
+    return members.mutate(
+        birth_date__low=ibis.ifelse(to_the_year, ibis.date(year, 1, 1), born),
+        birth_date__high=ibis.ifelse(to_the_year, ibis.date(year, 12, 31), born),
+    )

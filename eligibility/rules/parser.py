@@ -29,6 +29,7 @@ from eligibility.rules.syntax import (
     Name,
     Node,
     Ternary,
+    Trouble,
     Unary,
     UnreadableError,
     depth,
@@ -103,6 +104,13 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 END = "the end"
+# What a misfit is read as, so that the rest can be read.
+INSTEAD = {
+    "division": ("sign", "*"),
+    "decimal": ("number", "0"),
+    "number": ("number", "0"),
+    "open": ("text", '""'),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +122,8 @@ class Token:
     spot: Spot
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """Yield the tokens of `text` and an end token; raise `UnreadableError` at the first misfit."""
+def tokens(text: str, troubles: list[Trouble]) -> Iterator[Token]:
+    """Yield the tokens of `text` and an end token; misfits go to `troubles`, reading goes on."""
     line, line_start = 1, 0
     for match in TOKEN.finditer(text):
         kind, found = str(match.lastgroup), match.group()
@@ -125,22 +133,31 @@ def tokens(text: str) -> Iterator[Token]:
                 line += found.count("\n")
                 line_start = match.start() + found.rindex("\n") + 1
             continue
-        _refuse_misfit(kind, found, spot)
-        yield Token(kind, found, spot)
+        misfit = _misfit(kind, found, spot)
+        if misfit is None:
+            yield Token(kind, found, spot)
+            continue
+        troubles.append(misfit)
+        if kind in INSTEAD:
+            yield Token(*INSTEAD[kind], spot)
+        if kind == "open":
+            break
     yield Token("end", END, Spot(line, len(text) - line_start + 1))
 
 
-def _refuse_misfit(kind: str, found: str, spot: Spot) -> None:
+def _misfit(kind: str, found: str, spot: Spot) -> Trouble | None:
     if kind == "division":
-        raise UnreadableError(RULE_NO_DIVISION, spot, found=found)
+        return Trouble(RULE_NO_DIVISION, spot, {"found": found})
     if kind == "decimal":
-        raise UnreadableError(RULE_NO_DECIMAL, spot, found=found)
+        return Trouble(RULE_NO_DECIMAL, spot, {"found": found})
     if kind == "open":
-        raise UnreadableError(RULE_TEXT_OPEN, spot)
+        return Trouble(RULE_TEXT_OPEN, spot, {})
     if kind == "other":
-        raise UnreadableError(RULE_CHARACTER, spot, found=found)
+        return Trouble(RULE_CHARACTER, spot, {"found": found})
     if kind == "number" and _too_large(found):
-        raise UnreadableError(RULE_NUMBER_TOO_LARGE, spot, found=found[:20], limit=WHOLE_NUMBER_MAX)
+        facts = {"found": found[:20], "limit": WHOLE_NUMBER_MAX}
+        return Trouble(RULE_NUMBER_TOO_LARGE, spot, facts)
+    return None
 
 
 def _too_large(found: str) -> bool:
@@ -154,16 +171,28 @@ POINT_BINDS = UNARY_BINDS + 1
 
 def parse(text: str) -> Node:
     """Return the tree of the expression `text`; raise `UnreadableError` where it is none."""
-    if len(text) > TEXT_CHARACTERS_MAX:
-        raise UnreadableError(
-            RULE_TOO_LONG, Spot(1, 1), characters=len(text), limit=TEXT_CHARACTERS_MAX
-        )
-    parser = _Parser(list(tokens(text)))
-    tree = parser.expression(0)
-    parser.expect_end()
-    if depth(tree) > DEPTH_MAX:
-        raise UnreadableError(RULE_TOO_DEEP, tree.spot, limit=DEPTH_MAX)
+    tree, troubles = read(text)
+    if tree is None or troubles:
+        first = troubles[0]
+        raise UnreadableError(first.problem, first.spot, **first.facts)
     return tree
+
+
+def read(text: str) -> tuple[Node | None, tuple[Trouble, ...]]:
+    """Return the tree of `text` as far as there is one, and what is wrong with its form.
+
+    A tree beside troubles is what `text` would say with something in the places of the misfits.
+    """
+    if len(text) > TEXT_CHARACTERS_MAX:
+        facts: dict[str, object] = {"characters": len(text), "limit": TEXT_CHARACTERS_MAX}
+        return None, (Trouble(RULE_TOO_LONG, Spot(1, 1), facts),)
+    troubles: list[Trouble] = []
+    parser = _Parser(list(tokens(text, troubles)))
+    try:
+        tree = parser.whole()
+    except UnreadableError as error:
+        return None, tuple(troubles) or (error.trouble,)
+    return tree, tuple(troubles)
 
 
 def canonical_text(text: str) -> str:
@@ -183,6 +212,14 @@ class _Parser:
         self.at = 0
         self.level = 0
         self.nodes = 0
+
+    def whole(self) -> Node:
+        """Return the tree of all words."""
+        tree = self.expression(0)
+        self.expect_end()
+        if depth(tree) > DEPTH_MAX:
+            raise UnreadableError(RULE_TOO_DEEP, tree.spot, limit=DEPTH_MAX)
+        return tree
 
     @property
     def next(self) -> Token:

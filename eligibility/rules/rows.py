@@ -23,7 +23,7 @@ RULE_OVERFLOW = Problem(
 )
 
 Value: TypeAlias = int | str | bool | date
-Parameter: TypeAlias = Value | tuple[str, ...]
+Parameter: TypeAlias = Value | tuple[str, ...] | tuple[int, ...]
 Truth: TypeAlias = tuple[bool, bool]
 Range: TypeAlias = tuple[Value | None, Value | None]
 Numbers: TypeAlias = tuple[int | None, int | None]
@@ -75,10 +75,11 @@ def truth(term: Term, case: Case) -> Truth:
 def numbers(term: Term, case: Case) -> Numbers:
     """Return the range of a number."""
     low, high = answer(term, case)
-    return _number(low), _number(high)
+    return exact(low), exact(high)
 
 
-def _number(value: Value | None) -> int | None:
+def exact(value: Value | None) -> int | None:
+    """Return a number that the books can hold, or None. Raises `rule_overflow`."""
     if value is None:
         return None
     if not isinstance(value, int):
@@ -133,7 +134,7 @@ def _fact(term: terms.Fact, case: Case) -> Range:
 def _member_input(term: terms.MemberInput, case: Case) -> Range:
     member = case.member or {}
     value = member.get(term.name)
-    known_to_the_year = member.get("birth_date_precision") != "exact"
+    known_to_the_year = member.get("birth_date_precision") == "year"
     if term.name == "birth_date" and isinstance(value, date) and known_to_the_year:
         return date(value.year, 1, 1), date(value.year, 12, 31)
     return _plain(value, term.kind)
@@ -212,7 +213,7 @@ def _one_of(term: terms.OneOf, case: Case) -> Range:
 @answer.register
 def _ratio_compare(term: terms.RatioCompare, case: Case) -> Range:
     above, below = numbers(term.above, case), numbers(term.below, case)
-    limit = _number(answer(term.limit, case)[0]) or 0
+    limit = exact(answer(term.limit, case)[0]) or 0
     left = _scaled(RATIO_SCALE, above)
     right = _scaled(limit, below)
     if term.sign in (">", ">="):
@@ -232,11 +233,11 @@ def _ratio_compare(term: terms.RatioCompare, case: Case) -> Range:
 
 
 def _added(left: int | None, right: int | None) -> int | None:
-    return None if left is None or right is None else _number(left + right)
+    return None if left is None or right is None else exact(left + right)
 
 
 def _scaled(factor: int, term: Numbers) -> Numbers:
-    low, high = (None if end is None else _number(factor * end) for end in term)
+    low, high = (None if end is None else exact(factor * end) for end in term)
     return (low, high) if factor >= 0 else (high, low)
 
 
@@ -254,8 +255,17 @@ def _minus(term: terms.Minus, case: Case) -> Range:
 
 @answer.register
 def _times(term: terms.Times, case: Case) -> Range:
-    factor = _number(answer(term.factor, case)[0]) or 0
+    factor = exact(answer(term.factor, case)[0]) or 0
     return _scaled(factor, numbers(term.term, case))
+
+
+@answer.register
+def _product(term: terms.Product, case: Case) -> Range:
+    (a, b), (c, d) = numbers(term.left, case), numbers(term.right, case)
+    if a is None or b is None or c is None or d is None:
+        return OPEN
+    corners = [one * other for one in (a, b) for other in (c, d)]
+    return exact(min(corners)), exact(max(corners))
 
 
 @answer.register
@@ -298,14 +308,11 @@ def _gather(term: terms.Gather, case: Case) -> Range:
     if not case.complete:
         return OPEN
     found = [
-        (holds[0], numbers(term.value, one)) for one, holds in _each(term.where, case) if holds[1]
+        (holds[0], answer(term.value, one)) for one, holds in _each(term.where, case) if holds[1]
     ]
     if term.tally is Tally.SUM:
-        return _sum(found)
-    if term.tally is Tally.MIN:
-        return _least(found)
-    low, high = _least([(certain, _scaled(-1, value)) for certain, value in found])
-    return _scaled(-1, (low, high))
+        return _sum([(certain, (exact(low), exact(high))) for certain, (low, high) in found])
+    return _extreme(found, least=term.tally is Tally.MIN)
 
 
 def _sum(found: Sequence[tuple[bool, Numbers]]) -> Numbers:
@@ -324,11 +331,21 @@ def _closest(end: int | None, *, below: bool) -> int | None:
     return min(0, end) if below else max(0, end)
 
 
-def _least(found: Sequence[tuple[bool, Numbers]]) -> Numbers:
-    """Return the least value; of nobody for certain, there is no least value to speak of."""
+def _extreme(found: Sequence[tuple[bool, Range]], *, least: bool) -> Range:
+    """Return the least or greatest value; where it may be of nobody, there is none to speak of."""
     if not any(certain for certain, _ in found):
         return OPEN
-    lows = [low for _, (low, _) in found]
-    highs = [high for certain, (_, high) in found if certain and high is not None]
-    low = None if None in lows else min(low for low in lows if low is not None)
-    return low, min(highs, default=None)
+    pick = _first if least else _last
+    ends = [(certain, value if least else value[::-1]) for certain, value in found]
+    far = [outer for _, (outer, _) in ends]
+    near = [inner for certain, (_, inner) in ends if certain]
+    outer, inner = None if None in far else pick(far), pick(near)
+    return (outer, inner) if least else (inner, outer)
+
+
+def _first(values: Sequence[Value | None]) -> Value | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _last(values: Sequence[Value | None]) -> Value | None:
+    return max((value for value in values if value is not None), default=None)

@@ -36,11 +36,6 @@ RULE_RATIO_ZERO = Problem(
     "The expression has a ratio and does not say what it answers where the second number is 0.",
     "Add zero_denominator: pass, fail or stop to a gate or criterion; facts and scores have none.",
 )
-RULE_PRODUCT = Problem(
-    "rule_product",
-    "Neither side of the product is a number or a parameter.",
-    "Multiply by a whole number or by p.name.",
-)
 RULE_DATE = Problem(
     "rule_date", "There is no day {found}.", 'Write a date as date("2026-01-31"): year-month-day.'
 )
@@ -64,19 +59,25 @@ RESERVED = frozenset(
 NUMBERS = frozenset({Kind.INT, Kind.MONEY})
 ORDERED = frozenset({Kind.INT, Kind.MONEY, Kind.DATE})
 VALUES = ORDERED | {Kind.TEXT, Kind.BOOL}
+SETS = {Kind.TEXTS: Kind.TEXT, Kind.INTS: Kind.INT}
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 ANY = frozenset(Kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an expression may name, with types; `zero` is the stated answer of its ratios."""
+    """What an expression may name, with types; `zero` is the stated answer of its ratios.
+
+    `doubtful` are names (`fact`, `p.name`, `m.name`) whose own declaration is wrong: that is said
+    where they are declared, and nothing is said of them where they are used.
+    """
 
     household: Mapping[str, Kind] = field(default_factory=dict)
     member: Mapping[str, Kind] = field(default_factory=dict)
     parameters: Mapping[str, Kind] = field(default_factory=dict)
     facts: Mapping[str, Kind] = field(default_factory=dict)
     zero: Zero | None = None
+    doubtful: set[str] = field(default_factory=set)
 
 
 def kind_of(value: int | str | bool) -> Kind:  # noqa: FBT001 - a literal's value

@@ -3,6 +3,7 @@
 Every node knows its spot in the text, so that whatever is wrong later is shown where it stands.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,6 +18,11 @@ class Trouble:
     problem: Problem
     spot: Spot
     facts: dict[str, object]
+
+
+def in_order(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
+    """Return the troubles in the order of their spots."""
+    return tuple(sorted(troubles, key=lambda each: (each.spot.line, each.spot.column)))
 
 
 class UnreadableError(Exception):

@@ -12,6 +12,7 @@ where its two readings disagree. That is Kleene's logic for `&&`, `||` and `!`, 
 arithmetic for counts, ages and sums.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -26,7 +27,8 @@ class Kind(StrEnum):
     BOOL = "bool"
     DATE = "date"
     RATIO = "ratio"  # thousandths; only a limit for ratio(a, b)
-    TEXTS = "texts"  # a list of texts; only to the right of `in`
+    TEXTS = "texts"  # a set of texts; only to the right of `in`
+    INTS = "ints"  # a set of whole numbers; only to the right of `in`
 
 
 class Zero(StrEnum):
@@ -172,11 +174,20 @@ class Minus:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """`factor * term`; one side of a product is always a number or a parameter."""
+    """`factor * term` where one side is a number or a parameter."""
 
     kind: Kind
     factor: Const | Param
     term: "Term"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`left * right` where both sides vary; open at both ends unless both sides are closed."""
+
+    kind: Kind
+    left: "Term"
+    right: "Term"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +229,61 @@ class Gather:
     text: str = field(default="", compare=False)  # as it was written, for people
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """How many people the household has: its roster where that is whole, else what it declared."""
+
+    kind: Kind = Kind.INT
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The value of the last row of a table that starts at or before `term`.
+
+    `starts` rise; before the first of them the answer is `below`, or unknown where that is None.
+    """
+
+    kind: Kind
+    term: "Term"
+    starts: tuple[int, ...]
+    values: tuple[Const | Param, ...]
+    below: Const | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """`term`, and at least `least` and at most `most` where they are stated; 0 stays 0."""
+
+    kind: Kind
+    term: "Term"
+    least: Const | Param | None = None
+    most: Const | Param | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """`term` to the nearest multiple of `unit` (above 0), half away from zero."""
+
+    kind: Kind
+    term: "Term"
+    unit: Const | Param
+
+
 Term = (
     Const | Param | ReferenceDate | Input | Fact | MemberInput | Not | Both | Either | Compare
-    | OneOf | RatioCompare | Plus | Minus | Times | Choice | AgeAt | Count | Gather
+    | OneOf | RatioCompare | Plus | Minus | Times | Product | Choice | AgeAt | Count | Gather
+    | People | Lookup | Bounded | Rounded
 )  # fmt: skip
 
 
-def parts(term: Term) -> tuple[Term, ...]:  # noqa: PLR0911 - one answer per shape of a term
+def parts(term: Term) -> tuple[Term, ...]:
     """Return the direct parts of `term`."""
+    return tuple(part for part in _parts(term) if part is not None)
+
+
+def _parts(  # noqa: C901, PLR0911, PLR0912 - one answer per shape of a term
+    term: Term,
+) -> Sequence[Term | None]:
     match term:
         case Not(term=inner):
             return (inner,)
@@ -233,7 +291,7 @@ def parts(term: Term) -> tuple[Term, ...]:  # noqa: PLR0911 - one answer per sha
             return (inner, items) if isinstance(items, Param) else (inner, *items)
         case Times(factor=factor, term=inner):
             return (factor, inner)
-        case Both() | Either() | Compare() | Plus() | Minus():
+        case Both() | Either() | Compare() | Plus() | Minus() | Product():
             return (term.left, term.right)
         case RatioCompare(above=above, below=below, limit=limit):
             return (above, below, limit)
@@ -242,9 +300,15 @@ def parts(term: Term) -> tuple[Term, ...]:  # noqa: PLR0911 - one answer per sha
         case AgeAt(born=born, at=at):
             return (born, at)
         case Count(where=where):
-            return () if where is None else (where,)
+            return (where,)
         case Gather(where=where, value=value):
-            return (value,) if where is None else (where, value)
+            return (where, value)
+        case Lookup(term=inner, values=values):
+            return (inner, *values)
+        case Bounded(term=inner, least=least, most=most):
+            return (inner, least, most)
+        case Rounded(term=inner, unit=unit):
+            return (inner, unit)
         case _:
             return ()
 

@@ -3,14 +3,17 @@
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from textwrap import indent
 
 import pyarrow.parquet as pq
 import pytest
 
 from cva.programmes.loading import SHIPPED, check, load
-from cva.programmes.model import Programme
+from cva.programmes.model import NamedPack, Programme
 from eligibility.assessment import assess
-from eligibility.rules.checked import rules_of
+from eligibility.entitlements import Entitlement
+from eligibility.packs import shipped_packs
+from eligibility.rules.checked import load_pack, rules_of
 from eligibility.rules.document import read_document
 from eligibility.rules.explain import explain
 from eligibility.rules.pack import RulePack
@@ -21,7 +24,14 @@ from tests.eligibility.snapshots import write_snapshot
 
 FILES = sorted(SHIPPED.glob("*.yaml"))
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
-MARKET = (SHIPPED / "market-card.yaml").read_text(encoding="utf-8")
+NAMING = (SHIPPED / "market-card.yaml").read_text(encoding="utf-8")
+_PACK = shipped_packs()["market-card"].read_text(encoding="utf-8")
+# The market card with the rules of its pack written out.
+MARKET = NAMING.replace(
+    "  pack: market-card\n",
+    indent(_PACK[_PACK.index("inputs:") : _PACK.index("selection:")], "  ")
+    + indent(_PACK[_PACK.index("entitlement:") : _PACK.index("words:")], "  "),
+)
 NAME_BLOCK = MARKET[MARKET.index("name:") : MARKET.index("agency:")]
 
 
@@ -249,6 +259,62 @@ def test_larger_plans_need_more_approvers() -> None:
     programme = load(SHIPPED / "market-card.yaml")
     limit = 10_000_000_000
     assert programme.thresholds == ((limit, 3),)
+
+
+# --- packs by name ---------------------------------------------------------------------------
+
+
+def naming(folder: Path, *changes: tuple[str, str]) -> Path:
+    text = NAMING
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = folder / "programme.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_programme_takes_over_the_rules_of_the_pack_it_names() -> None:
+    programme = load(SHIPPED / "market-card.yaml")
+    pack = load_pack(shipped_packs()["market-card"])
+    assert programme.rules.criteria == pack.criteria
+    assert programme.pack == NamedPack(code="market-card", sha256=pack.pack_hash)
+
+
+def test_its_places_and_amounts_are_its_own(tmp_path: Path) -> None:
+    own = ("TR-34: 762", "TR-34: 20")
+    amounts = ("  pack: market-card\n", "  pack: market-card\n  entitlement: {flat: 10.00}\n")
+    rules = load(naming(tmp_path, own, amounts)).rules
+    assert rules.selection.quota.households["TR-34"] == 20
+    assert rules.entitlement == Entitlement(flat=Decimal(10))
+
+
+def test_a_file_beside_it_and_a_published_version_are_packs_too(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(_PACK.replace("rcsi: 19", "rcsi: 20"), encoding="utf-8")
+    assert load(naming(tmp_path, ("pack: market-card", "pack: own.yaml"))).pack.version is None
+    pack = load_pack(shipped_packs()["market-card"])
+    published = naming(tmp_path, ("pack: market-card", "pack: market-card@3"))
+    programme = load(published, lambda code, version: pack)  # noqa: ARG005 - whatever is asked for
+    assert programme.pack == NamedPack(code="market-card", version=3, sha256=pack.pack_hash)
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        (("pack: market-card", "pack: market-cart"), ["pack_unknown"]),
+        (("pack: market-card", "pack: market-card@1"), ["pack_unknown"]),
+        (("pack: market-card", "pack: market-card\n  score: rcsi"), ["programme_pack_changed"]),
+        (("order: highest_score_first", "order: by_lot"), ["field_wrong"]),
+    ],
+)
+def test_what_is_wrong_beside_a_pack_is_shown_in_its_line(
+    tmp_path: Path, change: tuple[str, str], codes: list[str]
+) -> None:
+    path = naming(tmp_path, change)
+    findings = check(path)
+    assert [finding.problem.code for finding in findings] == codes
+    first = path.read_text(encoding="utf-8").split("  pack: ")[0].count("\n") + 1
+    assert all(finding.place.row >= first for finding in findings)
 
 
 # --- cases by example -----------------------------------------------------------------------

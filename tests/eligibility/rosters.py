@@ -5,6 +5,8 @@ means where everything is known: two-valued, without ranges, written from the la
 and sharing nothing with the back ends.
 """
 
+import operator
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,7 +30,14 @@ MEMBER = {
     "birth_date_precision": Kind.TEXT,
     "disability_percent": Kind.INT,
 }
-PARAMETERS = {"k": 2, "old": 60, "limit": 1500, "places": ("TR-01", "TR-34"), "day": ON}
+PARAMETERS = {
+    "k": 2,
+    "old": 60,
+    "limit": 1500,
+    "places": ("TR-01", "TR-34"),
+    "grades": (0, 3, 40),
+    "day": ON,
+}
 SCOPE = Scope(
     household={**HOUSEHOLD, "has_roster": Kind.BOOL},
     member=MEMBER,
@@ -37,6 +46,7 @@ SCOPE = Scope(
         "old": Kind.INT,
         "limit": Kind.RATIO,
         "places": Kind.TEXTS,
+        "grades": Kind.INTS,
         "day": Kind.DATE,
     },
     zero=Zero.PASS,
@@ -73,6 +83,7 @@ def _joined(left: Said, sign: str, right: Said, join: Callable[[object, object],
     )
 
 
+ARITHMETIC = {"+": operator.add, "-": operator.sub, "**": operator.mul}
 COMPARISONS = {
     "<": lambda x, y: x < y,
     "<=": lambda x, y: x <= y,
@@ -107,13 +118,11 @@ def numbers(draw: st.DrawFn, depth: int, *, inside: bool) -> Said:  # noqa: PLR0
         return draw(st.sampled_from(leaves))
     less = depth - 1
     shape = draw(
-        st.sampled_from(["leaf", "+", "-", "*", "?", *(["count", "tally"] * (not inside))])
+        st.sampled_from(["leaf", "+", "-", "*", "**", "?", *(["count", "tally"] * (not inside))])
     )
-    if shape in ("+", "-"):
-        join = {"+": lambda x, y: x + y, "-": lambda x, y: x - y}[shape]
-        return _joined(
-            draw(numbers(less, inside=inside)), shape, draw(numbers(less, inside=inside)), join
-        )
+    if shape in ARITHMETIC:
+        left, right = draw(numbers(less, inside=inside)), draw(numbers(less, inside=inside))
+        return _joined(left, shape[:1], right, ARITHMETIC[shape])
     if shape == "*":
         term, factor = draw(numbers(less, inside=inside)), draw(st.sampled_from([-2, 0, 3]))
         return Said(f"({factor} * {term.text})", lambda *row: factor * term.meaning(*row))
@@ -162,14 +171,14 @@ def tallies(draw: st.DrawFn, depth: int) -> Said:
 
 
 @st.composite
-def truths(draw: st.DrawFn, depth: int, *, inside: bool) -> Said:
+def truths(draw: st.DrawFn, depth: int, *, inside: bool) -> Said:  # noqa: PLR0911 - by shape
     """A condition."""
-    shapes = ["compare", "text"]
+    shapes = ["compare", "text", "grade"]
     if not inside:
         shapes += ["flag", "date"]
     if depth:
         shapes += ["!", "&&", "||", "compare"]
-        shapes += [] if inside else ["exists", "all", "ratio"]
+        shapes += [] if inside else ["exists", "all", "ratio", "born"]
     shape = draw(st.sampled_from(shapes))
     less = max(0, depth - 1)
     if shape == "compare":
@@ -196,7 +205,27 @@ def truths(draw: st.DrawFn, depth: int, *, inside: bool) -> Said:
         )
     if shape == "ratio":
         return draw(ratios(less))
+    if shape == "born":
+        return draw(born(less))
+    if shape == "grade":
+        value = draw(numbers(less, inside=inside))
+        return Said(f"({value.text} in p.grades)", lambda *row: value.meaning(*row) in (0, 3, 40))
     return draw(simple_truths(shape, inside=inside))
+
+
+@st.composite
+def born(draw: st.DrawFn, depth: int) -> Said:
+    """Whether the first or last birth date of some members is before a day."""
+    inner, name = draw(truths(depth, inside=True)), draw(st.sampled_from(["min", "max"]))
+
+    def meaning(h: Row, ms: Sequence[Row], _m: Row) -> object:
+        days = [m["birth_date"] for m in ms if inner.meaning(h, ms, m)]
+        if not days:
+            raise NobodyError
+        return (min(days) if name == "min" else max(days)) < date(2010, 3, 1)
+
+    filtered = f"members.filter(m, {inner.text}).map(m, m.birth_date).{name}()"
+    return Said(f'({filtered} < date("2010-03-01"))', meaning)
 
 
 @st.composite
@@ -233,9 +262,9 @@ def simple_truths(draw: st.DrawFn, shape: str, *, inside: bool) -> Said:
     )
 
 
-BIRTHDAYS = st.sampled_from(
-    [date(2008, 3, 1), date(2008, 3, 2), date(1966, 2, 28), date(1966, 3, 1), date(2026, 5, 5)]
-) | st.dates(date(1940, 1, 1), date(2026, 2, 1))
+UNKNOWN_SHARE = 1 / 6
+EDGES = [date(2008, 3, 1), date(2008, 3, 2), date(1966, 2, 28), date(1966, 3, 1), date(2026, 5, 5)]
+BIRTHDAYS = st.sampled_from(EDGES) | st.dates(date(1940, 1, 1), date(2026, 2, 1))
 
 
 def _maybe(values: st.SearchStrategy[object], *, known: bool) -> st.SearchStrategy[object]:
@@ -284,7 +313,40 @@ def completed(
         full = draw(members(known=True))[0]
         full |= {name: value for name, value in person.items() if value is not None}
         born = person["birth_date"]
-        if isinstance(born, date) and person["birth_date_precision"] != "exact":
+        if isinstance(born, date) and person["birth_date_precision"] == "year":
             full["birth_date"] = draw(st.dates(date(born.year, 1, 1), date(born.year, 12, 31)))
         persons.append(full | {"birth_date_precision": "exact"})
     return world, persons if complete else persons + draw(members(known=True))
+
+
+def random_case(
+    made: random.Random, *, known: bool
+) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """One household with its people, by plain chance: many of them in little time."""
+
+    def maybe(value: object) -> object:
+        return value if known or made.random() > UNKNOWN_SHARE else None
+
+    def day() -> date:
+        if made.random() < 1 / 2:
+            return made.choice(EDGES)
+        return date.fromordinal(made.randint(date(1940, 1, 1).toordinal(), ON.toordinal()))
+
+    household: dict[str, object] = {
+        "a": maybe(made.randint(0, 4)),
+        "b": maybe(made.randint(-3, 70)),
+        "flag": maybe(made.random() < 1 / 2),
+        "place": maybe(made.choice(["TR-01", "TR-34", "TR-63"])),
+        "since": maybe(day()),
+        "has_roster": known or made.choice([True, True, True, False, None]),
+    }
+    people: list[dict[str, object]] = [
+        {
+            "sex": maybe(made.choice(["female", "male"])),
+            "birth_date": maybe(day()),
+            "birth_date_precision": "exact" if known else made.choice(["exact", "year", None]),
+            "disability_percent": maybe(made.choice([0, 3, 39, 40, 100])),
+        }
+        for _ in range(made.randint(1 if known else 0, 5))
+    ]
+    return household, people

@@ -118,6 +118,7 @@ def test_a_decision_holds_everything_it_was_made_of(tmp_path: Path, pack: RulePa
             "rank": 1,
             "selected": True,
             "waitlist_position": None,
+            "component_base": 320050,
             "amount_minor": 320050,
             "currency": "TRY",
             "people": 5,
@@ -260,6 +261,27 @@ def test_a_list_of_excluded_households_needs_its_columns(tmp_path: Path, pack: R
     pq.write_table(pa.table({"household": ["hh_a"]}), excluded)
     refused = refusal_of(tmp_path, pack, [household("hh_a")], {}, excluded=excluded)
     assert refused.problem.code == "snapshot_excluded_unreadable"
+
+
+def test_a_list_of_earlier_claims_needs_its_columns(tmp_path: Path, pack: RulePack) -> None:
+    earlier = tmp_path / "earlier.parquet"
+    pq.write_table(pa.table({"household_id": ["hh_a"], "pack": ["first"]}), earlier)
+    refused = refusal_of(tmp_path, pack, [household("hh_a")], {}, earlier=earlier)
+    assert refused.problem.code == "snapshot_earlier_unreadable"
+
+
+def test_a_budget_that_nobody_stated_is_asked_for(tmp_path: Path) -> None:
+    pack = pack_of(tmp_path, text_of().replace("households: 2", "budget: grant"))
+    one = [household("hh_a")], {"hh_a": [ADULT]}
+    refused = refusal_of(tmp_path, pack, *one)
+    assert refused.problem.code == "selection_budget_unstated"
+    _, totals = run(tmp_path, pack, *one, grant_minor=150_000)
+    assert (totals.selected, totals.budget_minor, totals.left_minor) == (1, 150_000, 0)
+    _, totals = run(tmp_path, pack, *one, grant_minor=149_999)
+    assert (totals.eligible, totals.selected, totals.waiting) == (1, 0, 1)
+    stated = pack_of(tmp_path, text_of().replace("households: 2", "budget: p.line"))
+    _, totals = run(tmp_path, stated, *one)
+    assert (totals.budget_minor, totals.left_minor) == (750_000, 600_000)
 
 
 def test_a_number_that_no_column_could_hold_stops_the_run(tmp_path: Path) -> None:

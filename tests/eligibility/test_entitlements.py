@@ -1,36 +1,30 @@
-"""Amounts: exact, by size, the last row for all larger households, rounded as named."""
+"""Tariffs: exact, by size, the last row for all larger households, rounded as named; and shares."""
 
 from decimal import Decimal
 
-import duckdb
-import ibis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from eligibility.entitlements import Entitlement, amount_column, amount_minor, tariff_of
+from eligibility.entitlements import Entitlement, shared_out, tariff_of
 from ledgers.problems import Refusal
+
+LABEL = {"tr": "Ek", "en": "Supplement", "ar": "علاوة"}
 
 
 def tariff(currency: str = "TRY", **written: object) -> tuple[int, ...]:
     return tariff_of(Entitlement.model_validate(written), currency)
 
 
-def test_a_table_gives_each_size_its_amount_and_its_last_row_to_all_larger() -> None:
+def test_a_table_gives_each_size_its_amount() -> None:
     table = tariff(by_size={1: Decimal("1500.00"), 2: "2500.50", 3: 3000})
-    assert [amount_minor(table, people) for people in (1, 2, 3, 4, 40)] == [
-        150000,
-        250050,
-        300000,
-        300000,
-        300000,
-    ]
+    assert table == (150000, 250050, 300000)
 
 
 def test_an_amount_per_person_counts_no_more_people_than_stated() -> None:
-    table = tariff(per_person=Decimal("1500.00"), people_max=6)
-    assert [amount_minor(table, people) for people in (1, 6, 7)] == [150000, 900000, 900000]
+    table = tariff(per_person=Decimal("1500.00"), people_max=3)
+    assert table == (150000, 300000, 450000)
 
 
 def test_one_amount_is_for_every_household() -> None:
@@ -41,6 +35,18 @@ def test_rounding_is_half_away_from_zero_to_the_unit_named() -> None:
     table = tariff(per_person=Decimal("125.00"), people_max=3, round_to=Decimal("50.00"))
     assert table == (15000, 25000, 40000)
     assert tariff(flat="124.99", round_to="50") == (10000,)
+
+
+def test_bounds_hold_what_was_rounded() -> None:
+    table = tariff(per_person="125.00", people_max=4, round_to="50", at_least="200", at_most="390")
+    assert table == (20000, 25000, 39000, 39000)
+
+
+def test_what_is_named_or_depends_on_who_counts_has_no_tariff() -> None:
+    assert tariff(flat="p.amount") == ()
+    assert tariff(by_size={1: "p.small", 2: "10.00"}) == ()
+    assert tariff(per_person="10.00", people_max=2, payable="m.age < 18") == ()
+    assert tariff(flat="10.00", at_most="p.cap") == ()
 
 
 def test_a_currency_has_the_decimals_it_has() -> None:
@@ -70,25 +76,51 @@ def test_an_amount_that_comes_to_nothing_is_refused() -> None:
         {"flat": True},
         {"flat": "-1.00"},
         {"flat": "1,50"},
+        {"flat": "p.Amount"},
         {"flat": "1.00", "bonus": "1.00"},
+        {"flat": "1.00", "payable": "m.age < 18"},
+        {"attendance": {"unit": "day"}},
+        {"attendance": {"unit": "day", "per_unit": "1.00"}},
+        {"attendance": {"unit": "day", "per_member": "1.00"}},
+        {"attendance": {"unit": "day", "per_unit": "1.00", "units_max": 3, "per_member": "1.00"}},
+        {"case_by_case": {"items": {}}},
+        {"flat": "1.00", "add_ons": ({"id": "x", "label": LABEL, "amount": "1.00"},)},
+        {"flat": "1.00",
+         "add_ons": ({"id": "x", "label": LABEL, "amount": "1.00", "when": "a", "people_max": 2},)},
+        {"flat": "1.00", "top_ups": ({"id": "x", "label": LABEL, "by_size": {}},)},
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_meant_is_no_entitlement(written: dict) -> None:
     with pytest.raises(ValidationError):
         Entitlement.model_validate(written)
 
 
+# --- shares ---------------------------------------------------------------------------------
+
+
+def test_ties_of_a_split_go_to_the_smaller_line_whatever_order_they_come_in() -> None:
+    assert shared_out(1000, {"line_3": 1, "line_1": 1, "line_2": 1}) == {
+        "line_1": 334, "line_2": 333, "line_3": 333,
+    }  # fmt: skip
+    assert shared_out(100_00, {"a": 1, "b": 2}, unit_minor=50_00) == {"a": 5000, "b": 5000}
+    with pytest.raises(Refusal, match="weights_unusable"):
+        shared_out(100, {"a": 0, "b": 0})
+
+
 @given(
-    st.lists(st.integers(1, 10**9), min_size=1, max_size=12),
-    st.lists(st.one_of(st.none(), st.integers(1, 20)), min_size=1, max_size=10),
+    st.integers(0, 10**12),
+    st.dictionaries(st.text(min_size=1, max_size=4), st.integers(0, 10**6), min_size=1),
+    st.sampled_from([1, 50, 100]),
 )
-def test_columns_give_the_same_amounts(table: list[int], sizes: list[int | None]) -> None:
-    values = ", ".join(f"({'NULL' if size is None else size}::BIGINT)" for size in sizes)
-    people = ibis.table({"people": "int64"}, name="sizes")
-    query = ibis.to_sql(
-        people.select(amount=amount_column(tuple(table), people.people)), dialect="duckdb"
-    )
-    with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE sizes AS SELECT * FROM (VALUES {values}) AS t (people)")
-        found = [row[0] for row in connection.execute(query).fetchall()]
-    assert found == [None if size is None else amount_minor(tuple(table), size) for size in sizes]
+def test_a_split_keeps_the_total_and_nobody_is_a_unit_off(
+    total: int, weights: dict[str, int], unit: int
+) -> None:
+    whole = sum(weights.values())
+    if whole == 0:
+        return
+    parts = shared_out(total, weights, unit)
+    assert sum(parts.values()) == total // unit * unit
+    for line, part in parts.items():
+        exact_times_whole = total // unit * weights[line]
+        assert abs(part // unit * whole - exact_times_whole) < whole
+        assert part % unit == 0

@@ -223,3 +223,9 @@ def test_an_input_takes_no_name_that_the_program_gives(tmp_path: Path, name: str
 def test_a_name_has_single_underscores(tmp_path: Path) -> None:
     text = text_of(head=HEAD + "  two__words: 1 + 1\n")
     assert [found.problem.code for found in findings_of(tmp_path, text)] == ["field_wrong"]
+
+
+def test_words_for_something_that_is_not_there_are_shown_in_their_line(tmp_path: Path) -> None:
+    text = text_of() + "words:\n  able: {tr: a, en: b, ar: c}\n  abel: {tr: a, en: b, ar: c}\n"
+    (found,) = findings_of(tmp_path, text)
+    assert (found.problem.code, found.place.row) == ("pack_words_unknown", text.count("\n"))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from eligibility.selection import Quota, Selection, served, tie_key, tie_key_sql
+from eligibility.selection import Filled, Quota, Selection, fill, served, tie_key, tie_key_sql
 
 PROVINCE = {"TR-01": 2, "TR-34": 1}
 BY_PROVINCE = Selection(
@@ -119,3 +119,102 @@ def test_places_are_counted_in_one_way_only() -> None:
     for wrong in ({}, {"households": 3, "quota": {"by": "province", "households": {"TR-34": 1}}}):
         with pytest.raises(ValidationError, match="either households"):
             Selection.model_validate({"order": "highest_score_first", **wrong})
+
+
+# --- budgets ---------------------------------------------------------------------------------
+
+
+def walk(
+    people: list[tuple[str, int]], selection: Selection, budget: int | None
+) -> tuple[list[bool], int | None]:
+    """Who is served, by hand: one list, people taken off it one after another."""
+    quota = selection.quota
+    places = dict(quota.households) if quota else {"": selection.households}
+    taken, ended, left = [False] * len(people), set(), budget
+
+    def take(at: int) -> bool:
+        nonlocal left
+        stratum, amount = people[at]
+        if stratum in ended:
+            return False
+        if left is not None and amount > left:
+            ended.add(stratum)
+            return False
+        taken[at] = True
+        left = None if left is None else left - amount
+        return True
+
+    for at, (stratum, _) in enumerate(people):
+        if stratum in places and places[stratum] != 0 and take(at) and places[stratum] is not None:
+            places[stratum] -= 1
+    if quota and quota.unused == "move":
+        spare = sum(count for stratum, count in places.items() if stratum not in ended)
+        for at, (stratum, _) in enumerate(people):
+            if spare and not taken[at] and stratum in places and take(at):
+                spare -= 1
+    return taken, left
+
+
+LISTS = st.lists(
+    st.tuples(st.sampled_from(["TR-01", "TR-34", "TR-63"]), st.integers(1, 9)), max_size=14
+)
+QUOTAS = st.builds(
+    Quota,
+    by=st.just("province"),
+    households=st.fixed_dictionaries({"TR-01": st.integers(0, 4), "TR-34": st.integers(0, 3)}),
+    unused=st.sampled_from([None, "stay", "move"]),
+)
+
+
+@given(LISTS, QUOTAS, st.one_of(st.none(), st.integers(0, 60)))
+def test_money_and_places_are_handed_out_as_by_hand(
+    people: list[tuple[str, int]], quota: Quota, budget: int | None
+) -> None:
+    selection = Selection(order="highest_score_first", quota=quota)
+    taken, left = walk(people, selection, budget)
+    found = fill(lambda: people, selection, budget)
+    counts = {
+        stratum: sum(t for t, (name, _) in zip(taken, people, strict=True) if name == stratum)
+        for stratum in quota.households
+    }
+    assert found == Filled(counts, left)
+    # In each stratum the first are served and then nobody: no cheaper household jumps the queue.
+    for stratum in ("TR-01", "TR-34", "TR-63"):
+        own = [t for t, (name, _) in zip(taken, people, strict=True) if name == stratum]
+        assert own == sorted(own, reverse=True)
+
+
+@given(
+    st.lists(st.integers(1, 9), max_size=14), st.integers(0, 60),
+    st.one_of(st.none(), st.integers(0, 9)),
+)  # fmt: skip
+def test_a_budget_without_strata_ends_at_the_first_that_does_not_fit(
+    amounts: list[int], budget: int, places: int | None
+) -> None:
+    selection = Selection(order="lowest_score_first", households=places, budget="grant")
+    found = fill(lambda: [("", amount) for amount in amounts], selection, budget)
+    fitting = 0
+    while fitting < len(amounts) and sum(amounts[: fitting + 1]) <= budget:
+        fitting += 1
+    count = fitting if places is None else min(fitting, places)
+    assert found == Filled({"": count}, budget - sum(amounts[:count]))
+
+
+def test_unused_places_move_only_where_the_pack_says_so() -> None:
+    people = [("TR-34", 1), ("TR-34", 1), ("TR-34", 1), ("TR-01", 1)]
+    for unused, counts in ((None, {"TR-01": 1, "TR-34": 1}), ("move", {"TR-01": 1, "TR-34": 2})):
+        quota = Quota(by="province", households=PROVINCE, unused=unused)
+        selection = Selection(order="highest_score_first", quota=quota)
+        assert fill(lambda: people, selection, None).served == counts
+
+
+def test_the_lowest_score_is_first_where_the_pack_says_so() -> None:
+    rows = [
+        {"household_id": f"hh_{at}", "province": "TR-34", "status": "eligible", "score": at,
+         "tie_key": "0"}
+        for at in range(3)
+    ]  # fmt: skip
+    lowest = Selection(order="lowest_score_first", households=1)
+    assert by_engine(rows, lowest) == {
+        "hh_0": (1, True, None), "hh_1": (2, False, 1), "hh_2": (3, False, 2),
+    }  # fmt: skip

@@ -5,7 +5,6 @@ and the folders of the card processor), so that a test can begin a step as often
 the same rows; after each step it is written down what an undisturbed run leaves.
 """
 
-import re
 import shutil
 import tempfile
 import time
@@ -23,7 +22,7 @@ import yaml
 
 from adapters.simulators.card_processor import CardProcessor
 from cva.database.cluster import Cluster, Role
-from cva.programmes.loading import SHIPPED
+from cva.programmes.loading import SHIPPED, load
 from ledgers import verification
 from simulations.population import read_shape, write_population
 from tests.cva.payments.agency import BUDGET_MINOR, Agency
@@ -320,7 +319,10 @@ def found(site: Site) -> None:
 def _programme(folder: Path) -> Path:
     """The market card with a tenth of its amounts, so that the grant covers them."""
     text = (SHIPPED / "market-card.yaml").read_text(encoding="utf-8")
-    small = re.sub(r"(\d: \d+)0\.00", r"\1.00", text.replace("GR-2026-MARKET", GRANT))
+    pack = load(SHIPPED / "market-card.yaml").rules
+    rows = (pack.entitlement.by_size or {}).items()
+    tenth = ", ".join(f"{people}: {amount / 10}" for people, amount in rows)
+    small = text.replace("GR-2026-MARKET", GRANT) + f"  entitlement:\n    by_size: {{{tenth}}}\n"
     path = folder / "market-card.yaml"
     path.write_text(small, encoding="utf-8")
     return path
