@@ -16,7 +16,13 @@ from tests.databases import Database, plain
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_FILES = tuple(
-    ROOT / name for name in ("ledgers/schema.sql", "ledgers/matching.sql", "cva/schema.sql")
+    ROOT / name
+    for name in (
+        "ledgers/schema.sql",
+        "ledgers/matching.sql",
+        "cva/schema.sql",
+        "cva/duplicates.sql",
+    )
 )
 
 
