@@ -38,45 +38,45 @@ class Group(StrEnum):
     CAP = "cap"  # what the household facts exceed their limit by, taken off again
 
 
-PERSON = pa.schema([
-    ("record_id", pa.string()),  # unique in the table
-    ("household_id", pa.string()),  # the roster; two persons of one roster are never linked
-    ("given_name", pa.string()),
-    ("family_name", pa.string()),
-    ("father_name", pa.string()),
-    ("mother_name", pa.string()),
-    ("sex", pa.string()),  # female | male
-    ("birth_date", pa.string()),  # 1990-01-31, as written; 1 January is a year
-    ("birth_date_precision", pa.string()),  # exact | year
-    ("id_type", pa.string()),  # a kind of `identifiers.Kind`, or none
-    ("id_number", pa.string()),
-    ("registration_number", pa.string()),  # of another body, such as UNHCR's
-    ("phone", pa.string()),
-    ("iban", pa.string()),
-    ("card_ref", pa.string()),
-    ("province", pa.string()),
-    ("district", pa.string()),
-    ("address", pa.string()),
-    ("relationship", pa.string()),  # head, spouse, child ...; alternate for a second collector
-])  # fmt: skip
+PERSON: pa.Schema = pa.schema({
+    "record_id": pa.string(),  # unique in the table
+    "household_id": pa.string(),  # the roster; two persons of one roster are never linked
+    "given_name": pa.string(),
+    "family_name": pa.string(),
+    "father_name": pa.string(),
+    "mother_name": pa.string(),
+    "sex": pa.string(),  # female | male
+    "birth_date": pa.string(),  # 1990-01-31, as written; 1 January is a year
+    "birth_date_precision": pa.string(),  # exact | year
+    "id_type": pa.string(),  # a kind of `identifiers.Kind`, or none
+    "id_number": pa.string(),
+    "registration_number": pa.string(),  # of another body, such as UNHCR's
+    "phone": pa.string(),
+    "iban": pa.string(),
+    "card_ref": pa.string(),
+    "province": pa.string(),
+    "district": pa.string(),
+    "address": pa.string(),
+    "relationship": pa.string(),  # head, child ...; alternate: a second collector
+})  # fmt: skip
 
-PAIR = pa.schema([
-    ("id_l", pa.string()),  # in `link_new` of the records held, otherwise the lesser of the two
-    ("id_r", pa.string()),
-    ("score", pa.float64()),  # bits; 0 = as likely one person as two
-    ("band", pa.string()),
-    ("shared_id", pa.string()),  # kind of a valid strong identifier both hold, null = none
-    ("veto", pa.string()),  # kind of which both hold valid ones that differ, null = none
-    ("contradiction", pa.string()),  # first fact that speaks against, null = none
-])  # fmt: skip
+PAIR: pa.Schema = pa.schema({
+    "id_l": pa.string(),  # of `link_new`: of those held; otherwise the lesser of the two
+    "id_r": pa.string(),
+    "score": pa.float64(),  # bits; 0 = as likely one person as two
+    "band": pa.string(),
+    "shared_id": pa.string(),  # kind of a valid strong identifier both hold, null = none
+    "veto": pa.string(),  # kind of which both hold valid ones that differ, null = none
+    "contradiction": pa.string(),  # first fact that speaks against, null = none
+})  # fmt: skip
 
 BITS = "bits_"  # prefix of the columns that add up: bits_prior, bits_<fact>, bits_cap
 LEVEL = "level_"  # prefix of the columns that name the level of agreement of each fact
 
-CLUSTER = pa.schema([
-    ("cluster_id", pa.string()),  # the least record id of the cluster
-    ("record_id", pa.string()),
-])  # fmt: skip
+CLUSTER: pa.Schema = pa.schema({
+    "cluster_id": pa.string(),  # the least record id of the cluster
+    "record_id": pa.string(),
+})  # fmt: skip
 
 
 class Likeness(StrEnum):
@@ -89,15 +89,15 @@ class Likeness(StrEnum):
     INSTRUMENT = "instrument"  # only a phone, an account or a card in common: not identity
 
 
-HOUSEHOLD_PAIR = pa.schema([
-    ("household_l", pa.string()),
-    ("household_r", pa.string()),
-    ("likeness", pa.string()),
-    ("shared", pa.int32()),  # persons matched
-    ("overlap", pa.float64()),  # shared / size of the smaller roster
-    ("band", pa.string()),  # automatic where every matched pair is, otherwise review
-    ("instruments", pa.string()),  # phone, iban, card_ref in common, comma between
-])  # fmt: skip
+HOUSEHOLD_PAIR: pa.Schema = pa.schema({
+    "household_l": pa.string(),
+    "household_r": pa.string(),
+    "likeness": pa.string(),
+    "shared": pa.int32(),  # persons matched
+    "overlap": pa.float64(),  # shared / size of the smaller roster
+    "band": pa.string(),  # automatic where every matched pair is, otherwise review
+    "instruments": pa.string(),  # phone, iban, card_ref in common, comma between
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
