@@ -38,7 +38,7 @@ class Group(StrEnum):
     CAP = "cap"  # what the household facts exceed their limit by, taken off again
 
 
-PERSON: pa.Schema = pa.schema({
+_PERSON: dict[str, pa.DataType] = {
     "record_id": pa.string(),  # unique in the table
     "household_id": pa.string(),  # the roster; two persons of one roster are never linked
     "given_name": pa.string(),
@@ -58,9 +58,10 @@ PERSON: pa.Schema = pa.schema({
     "district": pa.string(),
     "address": pa.string(),
     "relationship": pa.string(),  # head, child ...; alternate: a second collector
-})  # fmt: skip
+}  # fmt: skip
+PERSON: pa.Schema = pa.schema(_PERSON)
 
-PAIR: pa.Schema = pa.schema({
+_PAIR: dict[str, pa.DataType] = {
     "id_l": pa.string(),  # of `link_new`: of those held; otherwise the lesser of the two
     "id_r": pa.string(),
     "score": pa.float64(),  # bits; 0 = as likely one person as two
@@ -68,15 +69,17 @@ PAIR: pa.Schema = pa.schema({
     "shared_id": pa.string(),  # kind of a valid strong identifier both hold, null = none
     "veto": pa.string(),  # kind of which both hold valid ones that differ, null = none
     "contradiction": pa.string(),  # first fact that speaks against, null = none
-})  # fmt: skip
+}  # fmt: skip
+PAIR: pa.Schema = pa.schema(_PAIR)
 
 BITS = "bits_"  # prefix of the columns that add up: bits_prior, bits_<fact>, bits_cap
 LEVEL = "level_"  # prefix of the columns that name the level of agreement of each fact
 
-CLUSTER: pa.Schema = pa.schema({
+_CLUSTER: dict[str, pa.DataType] = {
     "cluster_id": pa.string(),  # the least record id of the cluster
     "record_id": pa.string(),
-})  # fmt: skip
+}  # fmt: skip
+CLUSTER: pa.Schema = pa.schema(_CLUSTER)
 
 
 class Likeness(StrEnum):
@@ -89,7 +92,7 @@ class Likeness(StrEnum):
     INSTRUMENT = "instrument"  # only a phone, an account or a card in common: not identity
 
 
-HOUSEHOLD_PAIR: pa.Schema = pa.schema({
+_HOUSEHOLD_PAIR: dict[str, pa.DataType] = {
     "household_l": pa.string(),
     "household_r": pa.string(),
     "likeness": pa.string(),
@@ -97,7 +100,8 @@ HOUSEHOLD_PAIR: pa.Schema = pa.schema({
     "overlap": pa.float64(),  # shared / size of the smaller roster
     "band": pa.string(),  # automatic where every matched pair is, otherwise review
     "instruments": pa.string(),  # phone, iban, card_ref in common, comma between
-})  # fmt: skip
+}  # fmt: skip
+HOUSEHOLD_PAIR: pa.Schema = pa.schema(_HOUSEHOLD_PAIR)
 
 
 @dataclass(frozen=True, slots=True)
