@@ -361,7 +361,13 @@ CREATE VIEW duplicates.assisted AS
 
 CREATE TABLE duplicates.policy (
   policy_sha256  bytea PRIMARY KEY CHECK (octet_length(policy_sha256) = 32),
-  document       jsonb NOT NULL,
+  document       jsonb NOT NULL
+);
+
+-- Which policy is in force since when; one may come back.
+CREATE TABLE duplicates.policy_event (
+  event_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  policy_sha256  bytea NOT NULL REFERENCES duplicates.policy,
   person_id      text NOT NULL REFERENCES staff.person,
   at             timestamptz NOT NULL
 );
@@ -517,8 +523,18 @@ CREATE TRIGGER check_role BEFORE INSERT ON duplicates.run
   FOR EACH ROW EXECUTE FUNCTION staff.check_role('programme');
 CREATE TRIGGER check_role BEFORE INSERT ON duplicates.list
   FOR EACH ROW EXECUTE FUNCTION staff.check_role('programme');
-CREATE TRIGGER check_role BEFORE INSERT ON duplicates.policy
+CREATE TRIGGER check_role BEFORE INSERT ON duplicates.policy_event
   FOR EACH ROW EXECUTE FUNCTION staff.check_role('programme');
+
+-- After a run or a list the planner must know what was added; the application may not analyse.
+CREATE FUNCTION duplicates.analyse() RETURNS void LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  ANALYZE duplicates.pair, duplicates.seen, duplicates.other_person, duplicates.assistance,
+    duplicates.decision;
+END $$;
+REVOKE ALL ON FUNCTION duplicates.analyse FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION duplicates.analyse TO cva_app;
 
 -- Nothing recorded changes ---------------------------------------------------------------------
 

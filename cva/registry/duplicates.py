@@ -13,7 +13,7 @@ is, whatever is linked again; other evidence makes a new question of the pair. A
 two people as well, and restores both sides: nothing of either was touched.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,7 +50,7 @@ REASON_MISSING = Problem(
 MERGE_NOT_DECIDED = Problem(
     "merge_not_decided",
     "Nobody has decided that {kept} and {gone} are the same.",
-    "One person decides that they are the same, `cva duplicates decide --same`; another one merges.",
+    "One person decides, `cva duplicates decide --same`; another one merges.",
 )
 SECOND_PERSON_NEEDED = Problem(
     "second_person_needed",
@@ -129,6 +129,11 @@ class _Decision:
     person_id: str
     is_merged: bool
 
+    def says(self, verdict: Verdict, kept_key: str | None, known: Iterable[bytes]) -> bool:
+        """Return whether it is this decision, made on at least this evidence."""
+        same = (self.verdict, self.kept_key) == (verdict.value, kept_key)
+        return same and set(known) <= set(map(bytes, self.evidence))
+
 
 def open_pairs(conn: Connection) -> Iterator[Pair]:
     """Yield the pairs that share a strong identifier and wait for people, by their ids."""
@@ -149,7 +154,6 @@ def decide(
     *,
     person_id: str,
     at: datetime,
-    key: str = "",
 ) -> None:
     """Record what a person with the role programme decided of a pair of households or people.
 
@@ -166,8 +170,6 @@ def decide(
     if not reason.strip():
         raise REASON_MISSING.refusal()
     body = {"left": left, "right": right, "verdict": verdict.value, "kept": kept_id}
-    if key and acts.already(conn, key, body) is not None:
-        return
     # Two decisions at once could each withdraw the registration that the other keeps.
     conn.execute(_LOCK)
     before = _latest(conn, left, right)
@@ -179,9 +181,8 @@ def decide(
     known = [bytes(row[0]) for row in conn.execute(_EVIDENCE, values)]
     if not known:
         raise PAIR_UNKNOWN.refusal(left=left, right=right)
-    if before is not None and (before.verdict, before.kept_key) == (verdict.value, kept_id):
-        if set(known) <= {bytes(one) for one in before.evidence}:
-            return
+    if before is not None and before.says(verdict, kept_id, known):
+        return
     row = conn.execute(
         "INSERT INTO duplicates.decision"
         " (left_key, right_key, verdict, kept_key, evidence, reason, person_id, at)"
@@ -189,24 +190,18 @@ def decide(
         (left, right, verdict.value, kept_id, known, reason.strip(), person_id, at),
     ).fetchone()
     acts.record(
-        conn, key=key or f"duplicate:{row[0] if row else 0}", verb="decide_duplicate",
+        conn, key=f"duplicate:{row[0] if row else 0}", verb="decide_duplicate",
         object_id=left, body=body, person_id=person_id, at=at, answer={"verdict": verdict.value},
     )  # fmt: skip
 
 
-def merge(
-    conn: Connection, left_id: str, right_id: str, *, person_id: str, at: datetime, key: str = ""
-) -> str:
+def merge(conn: Connection, left_id: str, right_id: str, *, person_id: str, at: datetime) -> str:
     """Merge two that another person decided to be the same; return which one is kept.
 
     Again, it changes nothing. Raises `merge_not_decided`, `second_person_needed`, `merged_already`,
     `role_missing`.
     """
     left, right = sorted((left_id, right_id))
-    body = {"left": left, "right": right, "by": person_id}
-    earlier = acts.already(conn, key, body) if key else None
-    if earlier is not None:
-        return str(earlier["kept"])
     conn.execute(_LOCK)
     decided = _latest(conn, left, right)
     if decided is None or decided.verdict != Verdict.SAME or decided.kept_key is None:
@@ -220,8 +215,8 @@ def merge(
         (decided.decision_id, kept, right if kept == left else left, person_id, at),
     )
     acts.record(
-        conn, key=key or f"merge:{decided.decision_id}", verb="merge", object_id=kept, body=body,
-        person_id=person_id, at=at, answer={"kept": kept},
+        conn, key=f"merge:{decided.decision_id}", verb="merge", object_id=kept,
+        body={"left": left, "right": right}, person_id=person_id, at=at, answer={"kept": kept},
     )  # fmt: skip
     return kept
 
@@ -234,25 +229,22 @@ def unmerge(
     *,
     person_id: str,
     at: datetime,
-    key: str = "",
 ) -> Undone:
     """Undo a merge: the first person asks for it, the second person's same request does it.
 
-    Both registrations stand again as they were, and the pair is asked about anew. Raises
-    `not_merged`, `second_person_needed`, `pair_reason_missing`, `role_missing`.
+    Both registrations stand again as they were, and the pair is asked about anew; the first person
+    again changes nothing. Raises `not_merged`, `pair_reason_missing`, `role_missing`.
     """
     if not reason.strip():
         raise REASON_MISSING.refusal()
     left, right = sorted((left_id, right_id))
-    body = {"left": left, "right": right, "by": person_id}
-    earlier = acts.already(conn, key, body) if key else None
-    if earlier is not None:
-        return Undone(str(earlier["unmerge"]))
     conn.execute(_LOCK)
     found = conn.execute(_MERGED, {"left": left, "right": right}).fetchone()
     if found is None:
         raise NOT_MERGED.refusal(left=left, right=right)
     merge_id, asked_by = found
+    if asked_by == person_id:
+        return Undone.ASKED
     if asked_by is None:
         done = Undone.ASKED
         conn.execute(
@@ -267,8 +259,9 @@ def unmerge(
             (merge_id, person_id, at),
         )
     acts.record(
-        conn, key=key or f"unmerge:{merge_id}:{done.value}", verb="unmerge", object_id=left,
-        body=body, person_id=person_id, at=at, answer={"unmerge": done.value},
+        conn, key=f"unmerge:{merge_id}:{done.value}", verb="unmerge", object_id=left,
+        body={"left": left, "right": right}, person_id=person_id, at=at,
+        answer={"unmerge": done.value},
     )  # fmt: skip
     return done
 

@@ -176,8 +176,13 @@ def test_unmerging_restores_both_and_what_is_known_of_them(office: Office, pair:
     asked = unmerge(
         office.conn, pair.left_id, pair.right_id, "both came", person_id=office.amal, at=AT
     )
+    again = unmerge(office.conn, pair.left_id, pair.right_id, "y", person_id=office.amal, at=AT)
+    assert again is Undone.ASKED
     with refused("second_person_needed"), office.conn.transaction():
-        unmerge(office.conn, pair.left_id, pair.right_id, "yes", person_id=office.amal, at=AT)
+        office.conn.execute(
+            "INSERT INTO duplicates.unmerge SELECT merge_id, person_id, at"
+            " FROM duplicates.unmerge_request"
+        )
     assert facts_of(office) != before  # one person undoes nothing
     done = unmerge(
         office.conn, pair.left_id, pair.right_id, "both came", person_id=office.second(), at=AT
@@ -225,31 +230,3 @@ def test_asking_keeps_the_pair_open(office: Office, pair: Pair) -> None:
     assert list(open_pairs(office.conn)) == [pair]
     ruled(office, pair, Verdict.DIFFERENT, None)
     assert list(open_pairs(office.conn)) == []
-
-
-def test_a_key_repeats_its_answer(office: Office, pair: Pair) -> None:
-    for _ in range(2):
-        decide(
-            office.conn, pair.left_id, pair.right_id, Verdict.SAME, pair.left_id, "seen",
-            person_id=office.amal, at=AT, key="k1",
-        )  # fmt: skip
-        kept = merge(
-            office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT, key="k2"
-        )
-        assert kept == pair.left_id
-    for _ in range(2):
-        asked = unmerge(
-            office.conn,
-            pair.left_id,
-            pair.right_id,
-            "wrong",
-            person_id=office.amal,
-            at=AT,
-            key="k3",
-        )
-        assert asked is Undone.ASKED
-    with pytest.raises(Refusal, match="act_key_used_differently"):
-        decide(
-            office.conn, pair.left_id, pair.right_id, Verdict.DIFFERENT, None, "seen",
-            person_id=office.amal, at=AT, key="k1",
-        )  # fmt: skip

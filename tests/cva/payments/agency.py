@@ -39,6 +39,8 @@ from cva.payments import (
 from cva.payments.funding import Funding
 from cva.payments.planning import Plan, Terms
 from cva.providers import Provider
+from cva.registry import duplicates
+from cva.registry.duplicates import Verdict
 from cva.registry.importing import Origin, find_import, take
 from cva.staff.keys import new_sealed_key
 from cva.vault import Vault
@@ -363,6 +365,20 @@ class Agency:
                 conn, VAULT, self.provider, document, person_id=self.id_of(by),
                 at=self.clock.now(),
             )  # fmt: skip
+
+    def decide(self, left: str, right: str, verdict: Verdict, kept: str | None = None) -> None:
+        """Let Amal decide about two households, or two people."""
+        with transaction(self.engine) as conn:
+            duplicates.decide(
+                conn, left, right, verdict, kept, "met them", person_id=self.id_of("amal"),
+                at=self.clock.now(),
+            )  # fmt: skip
+
+    def merge(self, left: str, right: str, *, kept: str, by: str = "deniz") -> None:
+        """Let Amal decide that two are the same, and somebody of finance merge them."""
+        self.decide(left, right, Verdict.SAME, kept)
+        with transaction(self.engine) as conn:
+            duplicates.merge(conn, left, right, person_id=self.id_of(by), at=self.clock.now())
 
     # --- what stands ---
 
