@@ -275,7 +275,8 @@ GROUP BY c.second_id, c.ceiling;
 CREATE TEMP TABLE room_in_month AS
 SELECT
     s.record_id AS second_id, s.ceiling, s.month_day, s.minor,
-    h.minor + least(z.people, h.people_max) * p.minor AS most,
+    CASE WHEN z.people IS NOT NULL
+         THEN h.minor + least(z.people, h.people_max) * p.minor END AS most,
     coalesce(sum(f.minor) FILTER (c.certain), 0) AS sure_before,
     coalesce(sum(f.minor), 0) AS may_be_before
 FROM share AS s
