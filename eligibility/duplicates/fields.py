@@ -132,9 +132,12 @@ class Fields(BaseModel):
         for use in self.columns.values():
             if use.role is not Role.IDENTIFIER:
                 continue
-            names = [use.type] if use.type else [k.value for k in (*sorted(STRONG), Kind.OTHER_ID)]
+            own = {kind.value for kind in STRONG}
+            # What was ticked is not always what the number turns out to be (`identifiers.judge`).
+            several = use.type is None or use.type in own
+            names = [*sorted(own), Kind.OTHER_ID.value] if several else [use.type]
             for name in names:
-                known = name in {kind.value for kind in STRONG}
+                known = name in own
                 strong = known if use.strong is None else use.strong
                 veto = name in CHECKED if use.veto is None else use.veto
                 found.setdefault(str(name), (strong, veto))

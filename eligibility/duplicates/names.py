@@ -24,6 +24,8 @@ from enum import StrEnum
 
 from anyascii import anyascii
 
+from eligibility.duplicates.identifiers import compact
+
 NORMALISER_VERSION = "1"  # of names, skeletons and variants together: they are compared together
 NAME_CHARACTERS_MAX = 200  # what is longer is no name; the rest is not read
 
@@ -86,21 +88,26 @@ class Part:
     script: Script
 
 
-def cleaned(text: str) -> str:
+def cleaned(text: str, *, digits: bool = False) -> str:
     """Return `text` in small letters without marks, invisible signs and signs of breath.
+
+    Words of digits are left out, or kept where `digits` count (an address).
 
     >>> cleaned("  İBRAHİM\u200b ILGAZ "), cleaned("Mo7ammed Sa'id")
     ('ibrahim ilgaz', 'mohammed said')
     """
     if text.isascii() and text.isalpha():
-        return text.lower()
+        return text.lower()[:NAME_CHARACTERS_MAX]
     text = text[:NAME_CHARACTERS_MAX]
     if text.isascii():
         text = text.lower()
     else:
         text = unicodedata.normalize("NFKC", text).translate(_LOWERED).lower()
         text = _INVISIBLE.sub("", text.translate(_ARABIC_LETTERS))
-    return " ".join(filter(None, map(_plain, _BREAKS.split(text))))
+    words = _BREAKS.split(text)
+    if digits:
+        return " ".join(_plain(word) or compact(word) for word in words if word)
+    return " ".join(filter(None, map(_plain, words)))
 
 
 def parts(text: str) -> tuple[Part, ...]:

@@ -25,12 +25,13 @@ dialects); figures in decision 0024.
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from eligibility.duplicates.names import Script
 
 NO_CONSONANT = "-"  # the skeleton of a name of vowels only (Aya)
 
-SOME, A, I, U = 1, 2, 4, 8
+SOME, A, I, U = 1, 2, 4, 8  # noqa: E741 - the names of the vowels
 ANY = SOME | A | I | U
 SLOT_BITS = 4
 SLOTS_MAX = 15  # fit a signed integer of 64 bits; what is longer is compared by consonants only
@@ -126,9 +127,7 @@ def _closed(consonants: str) -> str:
     """Return the row with doubles as one and a last t as d (final devoicing, tā marbūṭa)."""
     if not consonants:
         return NO_CONSONANT
-    row = consonants[0] + "".join(
-        b for a, b in zip(consonants, consonants[1:], strict=False) if a != b
-    )
+    row = consonants[0] + "".join(b for a, b in pairwise(consonants) if a != b)
     return row[:-1] + "d" if row[-1] == "t" and len(row) > 1 else row
 
 
