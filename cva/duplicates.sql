@@ -506,7 +506,7 @@ BEGIN
   EXECUTE $q$
     SELECT count(DISTINCT l.line_no) FROM payments.line l
     JOIN duplicates.overlap_now o USING (cycle_id, household_id, kind)
-    WHERE l.plan_id = $1 AND l.stopped IS NULL
+    WHERE l.plan_id = $1 AND l.stopped IS NULL AND NOT o.ours_first
       AND (o.verdict = 'stop' OR o.verdict = 'hold' AND NOT (o.lapses AND o.due_at <= $2)
            OR o.verdict = 'cap' AND o.payable_minor < l.amount_minor) $q$
     INTO found USING NEW.plan_id, NEW.at;

@@ -30,6 +30,7 @@ GROUPS = {
     "programme": "programmes",
     "household": "households",
     "duplicates": "duplicates",
+    "overlap": "overlap",
     "cycle": "cycles",
     "payments": "payments",
     "provider": "providers",

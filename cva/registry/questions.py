@@ -140,7 +140,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why linkage made a pair: `pieces` are addends of the score, in thousandths of a bit."""
+    """Why linkage made a pair of people, or of households.
+
+    `pieces` of people are the addends of the score (fact, group, how it agrees, thousandths of a
+    bit); of households there is one note: what they share besides people.
+    """
 
     left_key: str
     right_key: str
@@ -148,7 +152,7 @@ class Why:
     band: str
     likeness: str | None
     score_millibits: int | None
-    pieces: Sequence[dict[str, str | int]]
+    pieces: Sequence[tuple[str, str, str, int]]
     model: str
     run_id: str
 

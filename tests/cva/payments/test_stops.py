@@ -95,8 +95,8 @@ def test_possible_duplicate_stops_both_with_owner_age_and_deadline(
 def test_emergency_waits_for_hours(doubted: Agency) -> None:
     with transaction(doubted.engine) as conn:
         planning.prepare(
-            conn, doubted.cycle_id, replace(doubted.terms, emergency=True), person_id=doubted.id_of("amal"),
-            at=doubted.clock.now(), key="soon",
+            conn, doubted.cycle_id, replace(doubted.terms, emergency=True),
+            person_id=doubted.id_of("amal"), at=doubted.clock.now(), key="soon",
         )  # fmt: skip
     layla = stops(doubted)[LAYLA]
     assert (layla.due_at - layla.since).total_seconds() == 48 * 3600
