@@ -85,11 +85,15 @@ def test_second_registrations_are_spoiled_as_often_as_stated(
 def test_first_registrations_have_valid_numbers_and_new_year_birthdays(registry: Registry) -> None:
     first = ~registry.second & ~registry.close
     numbers = [n for n in column(registry, "id_number")[first] if n is not None]
+    others = [n for n in column(registry, "registration_number")[~registry.second] if n is not None]
     foreign = first & (registry.origin != HOST)
     days = column(registry, "birth_date")[foreign]
 
     assert all(tckimlik.is_valid(n) for n in numbers)
     assert len(set(numbers)) == len(numbers)
+    close = {n for n in column(registry, "id_number")[registry.close] if n is not None}
+    assert len(set(others)) == len(others)
+    assert not set(numbers) & close
     assert np.mean([day.endswith("-01-01") for day in days]) == pytest.approx(0.18, abs=0.02)
     assert {n[:2] == "99" for n in column(registry, "id_number")[foreign] if n} == {True}
 

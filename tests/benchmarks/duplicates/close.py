@@ -19,7 +19,7 @@ from tests.benchmarks.duplicates.families import (
     origins,
     written_days,
 )
-from tests.benchmarks.duplicates.numbers import Days, Whole, phones
+from tests.benchmarks.duplicates.numbers import Days, Issued, Whole, phones
 from tests.benchmarks.duplicates.records import (
     CHILD,
     FAMILY,
@@ -41,8 +41,8 @@ RELATIVE = {SIBLING: TWIN, ELDEST: SECOND, TWIN: FATHER}
 
 
 def close_families(
-    generator: Generator, stated: dict[str, Any], names: Vocabulary, households: int,
-    next_person: int, next_household: int,
+    generator: Generator, stated: dict[str, Any], names: Vocabulary, issued: Issued,
+    households: int, next_person: int, next_household: int,
 ) -> Records:  # fmt: skip
     """Return the people of `households` (an even number) households of close families."""
     close, count = stated["close_families"], households // 2
@@ -61,7 +61,7 @@ def close_families(
     shared = generator.random(count) < close["phone_shared"]
     number[shared, 1] = number[shared, 0]
     its_origin = np.repeat(origin, MEMBERS)
-    identity, registration = numbered(generator, stated, its_origin)
+    identity, registration = numbered(generator, stated, issued, its_origin)
     first = (np.arange(count) * 2)[:, None] + IN_SECOND_HOUSEHOLD
     records = Records(
         person=next_person + np.arange(count * MEMBERS), household=next_household + first.ravel(),

@@ -11,13 +11,12 @@ from numpy.random import Generator
 
 from tests.benchmarks.duplicates.numbers import (
     Days,
+    Issued,
     Texts,
     Truths,
     Whole,
-    identity_numbers,
     new_year,
     phones,
-    registration_numbers,
 )
 from tests.benchmarks.duplicates.records import (
     ARABIC,
@@ -77,18 +76,20 @@ def written_days(generator: Generator, stated: dict[str, Any], born: Days, origi
     return np.where(only_year, new_year(born), born)
 
 
-def numbered(generator: Generator, stated: dict[str, Any], origin: Whole) -> tuple[Texts, Texts]:
+def numbered(
+    generator: Generator, stated: dict[str, Any], issued: Issued, origin: Whole
+) -> tuple[Texts, Texts]:
     """Return identity and registration numbers, None where there is none."""
-    identity = identity_numbers(generator, origin != HOST)
+    identity = issued.identities(origin != HOST)
     identity[generator.random(len(origin)) >= stated["identity_number"]] = None
-    registration = registration_numbers(generator, len(origin))
+    registration = issued.registrations(len(origin))
     has = (origin != HOST) & (generator.random(len(origin)) < stated["registration_number"])
     registration[~has] = None
     return identity, registration
 
 
 def first_registrations(
-    generator: Generator, stated: dict[str, Any], names: Vocabulary, people: int
+    generator: Generator, stated: dict[str, Any], names: Vocabulary, issued: Issued, people: int
 ) -> Records:
     """Return about `people` people in their households, each registered once."""
     house = stated["household"]
@@ -106,7 +107,7 @@ def first_registrations(
         generator, house, names, culture, household, role, place, sex
     )
     its_origin = origin[household]
-    identity, registration = numbered(generator, stated, its_origin)
+    identity, registration = numbered(generator, stated, issued, its_origin)
     phone = phones(generator, count)
     phone[generator.random(count) >= house["phone"]] = None
     return Records(

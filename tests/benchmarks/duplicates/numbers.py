@@ -14,18 +14,42 @@ CITIZENS = (100_000_000, 979_999_999)
 OFFICES = ("385", "396", "217", "182")
 
 
-def identity_numbers(generator: Generator, foreign: Truths) -> Texts:
-    """Return a valid number of eleven digits for everybody; foreigners' begin with 99."""
-    body = np.empty(len(foreign), dtype=np.int64)
-    count = int(foreign.sum())
-    body[foreign] = 990_000_000 + generator.permutation(FREE_DIGITS)[:count]
-    others = len(foreign) - count
-    drawn = np.unique(generator.integers(*CITIZENS, size=2 * others + 100))
-    body[~foreign] = generator.permutation(drawn)[:others]
-    digits = (body[:, None] // 10 ** np.arange(8, -1, -1)) % 10
-    tenth = (7 * digits[:, ::2].sum(axis=1) - digits[:, 1::2].sum(axis=1)) % 10
-    eleventh = (digits.sum(axis=1) + tenth) % 10
-    return np.array((body * 100 + tenth * 10 + eleventh).astype("U11"), dtype=object)
+class Issued:
+    """Numbers that were not given to anybody before: one office for the whole registry."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._foreign = 990_000_000 + generator.permutation(FREE_DIGITS)
+        self._used = 0
+        self._citizens = np.empty(0, dtype=np.int64)
+        self._registered = 0
+
+    def identities(self, foreign: Truths) -> Texts:
+        """Return a valid number of eleven digits for everybody; foreigners' begin with 99."""
+        body = np.empty(len(foreign), dtype=np.int64)
+        count = int(foreign.sum())
+        body[foreign] = self._foreign[self._used : self._used + count]
+        self._used += count
+        body[~foreign] = self._fresh_citizens(len(foreign) - count)
+        digits = (body[:, None] // 10 ** np.arange(8, -1, -1)) % 10
+        tenth = (7 * digits[:, ::2].sum(axis=1) - digits[:, 1::2].sum(axis=1)) % 10
+        eleventh = (digits.sum(axis=1) + tenth) % 10
+        return np.array((body * 100 + tenth * 10 + eleventh).astype("U11"), dtype=object)
+
+    def _fresh_citizens(self, count: int) -> Whole:
+        drawn = np.unique(self._generator.integers(*CITIZENS, size=2 * count + 100))
+        fresh = self._generator.permutation(np.setdiff1d(drawn, self._citizens))[:count]
+        self._citizens = np.concatenate([self._citizens, fresh])
+        return fresh
+
+    def registrations(self, count: int) -> Texts:
+        """Return `count` numbers of another body, in its form."""
+        serials = self._generator.permutation(count) + 10_000 + self._registered
+        self._registered += count
+        years = self._generator.integers(13, 26, size=count)
+        offices = self._generator.integers(len(OFFICES), size=count)
+        parts = zip(offices.tolist(), years.tolist(), serials.tolist(), strict=True)
+        return np.array([f"{OFFICES[o]}-{y}C{s:07d}" for o, y, s in parts], dtype=object)
 
 
 def mistyped(generator: Generator, numbers: Texts) -> Texts:
@@ -39,20 +63,6 @@ def _one_slip(generator: Generator, number: str) -> str:
         return number[:at] + number[at + 1] + number[at] + number[at + 2 :]
     wrong = (int(number[at]) + int(generator.integers(1, 10))) % 10
     return f"{number[:at]}{wrong}{number[at + 1 :]}"
-
-
-def registration_numbers(generator: Generator, count: int) -> Texts:
-    """Return `count` numbers of another body, each once, in its form."""
-    serials = generator.permutation(max(count, 1))[:count] + 10_000
-    years = generator.integers(13, 26, size=count)
-    offices = generator.integers(len(OFFICES), size=count)
-    return np.array(
-        [
-            f"{OFFICES[office]}-{year}C{serial:07d}"
-            for office, year, serial in zip(offices, years, serials, strict=True)
-        ],
-        dtype=object,
-    )
 
 
 def phones(generator: Generator, count: int) -> Texts:

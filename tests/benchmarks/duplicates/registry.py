@@ -17,7 +17,7 @@ from numpy.random import Generator
 from tests.benchmarks.duplicates.again import second_registrations
 from tests.benchmarks.duplicates.close import close_families
 from tests.benchmarks.duplicates.families import first_registrations
-from tests.benchmarks.duplicates.numbers import Days, Texts, Truths, Whole, new_year, typo
+from tests.benchmarks.duplicates.numbers import Days, Issued, Texts, Truths, Whole, new_year, typo
 from tests.benchmarks.duplicates.records import (
     FAMILY,
     FEMALE,
@@ -76,13 +76,19 @@ def generate(records: int = FULL) -> Registry:
     """Return a registry of about as many `records`."""
     stated = parameters()
     generator = np.random.default_rng(stated["seed"])
-    names = Vocabulary(generator, stated["zipf"])
+    names, issued = Vocabulary(generator, stated["zipf"]), Issued(generator)
     close_households = max(round(stated["close_families"]["households"] * records / FULL), 2)
     close_people = close_households // 2 * 7
     people = round((records - close_people) / (1 + stated["again"]["people"]))
-    first = first_registrations(generator, stated, names, people)
+    first = first_registrations(generator, stated, names, issued, people)
     close = close_families(
-        generator, stated, names, close_households, len(first), int(first.household.max()) + 1
+        generator,
+        stated,
+        names,
+        issued,
+        close_households,
+        len(first),
+        int(first.household.max()) + 1,
     )
     second = second_registrations(generator, stated["again"], first, int(close.household.max()) + 1)
     return _written(generator, stated, names, [first, close, second])
