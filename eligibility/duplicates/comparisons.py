@@ -123,7 +123,7 @@ def _family(with_given: bool) -> Fact:  # noqa: FBT001 - whether the other name 
               "family_skeleton"),
         Level("same name, spelled otherwise",
               "family_skeleton_l = family_skeleton_r", 0.40, 0.003, "family_skeleton"),
-        Level("given and family name swapped", _SWAPPED, 0.03, 0.0001),
+        Level("given and family name swapped", _SWAPPED, 0.0001, 0.0001, settled=True),
         Level("spelled almost the same",
               "family_script_l = family_script_r"
               " AND similar(family_written_l, family_written_r) >= 0.9", 0.06, 0.003),

@@ -4,7 +4,8 @@ Decides the band of each pair.
 
 * **Household evidence is capped.** Surname, parents, phone and place are one fact that a whole
   household shares; taken as independent they make brothers and sisters one person. What they
-  exceed the model's cap by is taken off, and shown as a piece of its own.
+  exceed the model's cap by is taken off, and shown as a piece of its own. Where the given name is
+  another, a birth date in common is one of these facts: twins share it.
 * **Veto** only by two valid identifiers of one kind that differ, where the kind has check digits.
 * **Automatic** only with a shared strong identifier, with every personal fact agreeing, and a
   score above the model's line. A shared strong identifier with less is always *reviewed*.
@@ -137,7 +138,7 @@ def _decision(
         SELECT {pieces} FROM {scored} UNION ALL BY NAME SELECT {pieces} FROM {more}
     ), capped AS (
         SELECT *, {model.prior_bits!r}::DOUBLE AS bits_prior,
-            least(0.0, {model.cap!r}::DOUBLE - ({household})) AS bits_cap
+            least(0.0, {model.cap!r}::DOUBLE - ({household} + {_twins(model)})) AS bits_cap
         FROM pieces
     ), scored AS (
         SELECT *, bits_prior + {person} + {household} + bits_cap AS score FROM capped
@@ -214,6 +215,20 @@ def _sure(model: Model) -> str:
         terms.append(f"({unknown}gamma_{fact.name} IN ({alone}))")
     known = set(_DECISIVE) <= set(model.names)
     return " AND ".join(terms) if terms and known else "false"
+
+
+def _twins(model: Model) -> str:
+    """Return the part of the birth date's evidence that a household shares, as SQL.
+
+    Where the given name is another, one birth date is what twins have.
+    """
+    if not set(_DECISIVE) <= set(model.names):
+        return "0.0"
+    against = ", ".join(str(place) for place in _at(model, "given_name", alone=False))
+    return (
+        f"CASE WHEN gamma_given_name IN ({against})"
+        f" THEN greatest(0.0, {BITS}birth_date) ELSE 0.0 END"
+    )
 
 
 def _veto(model: Model) -> str:

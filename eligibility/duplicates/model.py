@@ -29,7 +29,8 @@ MODEL_UNREADABLE = Problem(
 
 MODEL_VERSION = 1
 CAP_BITS = 10.0  # of all household facts together
-REVIEW_BITS = 0.0  # as likely one person as two
+NO_CAP_BITS = 100.0  # more than all facts together: for files of people who share no household
+REVIEW_BITS = -2.0  # one in five; below it deciding costs more than it finds
 AUTOMATIC_BITS = 7.0  # a hundred to one, before the strong identifier is asked for
 FREQUENCY_MIN = 1e-5  # a name nobody else has is not worth more than this
 SHARE_MIN = 1e-9
