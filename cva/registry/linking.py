@@ -184,15 +184,16 @@ def _linked(
     model = people.model or train(conn, held)
     register = Register(conn, held, model)
     if people.arriving is None:
-        found = [register.within()]
-    else:
-        arriving = block_like(conn, prepare(conn, "arriving", people.arriving, fields), held)
-        findings += [*arriving.prepared.findings, *arriving.findings]
-        found = [register.with_new(arriving)]
-        if scope is Scope.NEW:
-            found.append(Register(conn, arriving, model).within())
-    tables = [people.held] if people.arriving is None else [people.held, people.arriving]
-    rows = [row for links in found for row in _rows(conn, vault, links, tables, model)]
+        rows = list(_rows(conn, vault, register.within(), [people.held], model))
+        return _Linked(rows, model, findings)
+    arriving = block_like(conn, prepare(conn, "arriving", people.arriving, fields), held)
+    findings += [*arriving.prepared.findings, *arriving.findings]
+    both = [people.held, people.arriving]
+    # One after the other: the two kinds of links of the arriving are made in one table.
+    rows = list(_rows(conn, vault, register.with_new(arriving), both, model))
+    if scope is Scope.NEW:
+        within = Register(conn, arriving, model).within()
+        rows += _rows(conn, vault, within, both, model)
     return _Linked(rows, model, findings)
 
 

@@ -211,7 +211,7 @@ def test_what_they_committed_after_us_is_theirs_to_stop(agency: Agency) -> None:
     assert (found.verdict, found.ours_first) == ("stop", True)
 
 
-def test_plan_waits_for_lists_that_were_not_matched(agency: Agency, tmp_path: Path) -> None:
+def test_plan_waits_for_lists_that_were_not_matched(agency: Agency) -> None:
     agency.take_list(LIST)
     agency.register([*HOUSES, replace(LAYLA, name="Amina Nasser", card="VC-00009000")], "2")
     with pytest.raises(Refusal, match="lists_not_matched: 6 households"):
