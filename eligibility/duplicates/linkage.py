@@ -24,7 +24,9 @@ import duckdb
 import pyarrow as pa
 
 from eligibility.duplicates.blocking import Blocked
+from eligibility.duplicates.clusters import Refused, guarded
 from eligibility.duplicates.model import Model
+from eligibility.duplicates.preparing import Prepared
 from eligibility.duplicates.shapes import BITS, LEVEL, PAIR, Band, Group
 from eligibility.duplicates.splinking import Splinking
 
@@ -36,25 +38,28 @@ class Links:
     """The pairs of one run: `table` in the engine, made with `model`.
 
     The table has the columns of `shapes.PAIR`, then level_* and bits_*, and for the next steps
-    `n_l`, `n_r`, `roster_l`, `roster_r`.
+    `n_l`, `n_r`, `roster_l`, `roster_r`. `clusters` (`shapes.CLUSTER`) are made of the automatic
+    pairs; `refused` are pairs that a guard of the clusters sent to review.
     """
 
     table: str
     model: Model
-    facts: tuple[str, ...]
+    left: Prepared
+    right: Prepared
+    clusters: pa.Table
+    refused: tuple[Refused, ...]
 
     def columns(self) -> list[str]:
         """Return the columns that are written out."""
-        levels = [f"{LEVEL}{fact}" for fact in self.facts]
-        bits = [f"{BITS}{fact}" for fact in ("prior", *self.facts, "cap")]
+        levels = [f"{LEVEL}{fact}" for fact in self.model.names]
+        bits = [f"{BITS}{fact}" for fact in ("prior", *self.model.names, "cap")]
         return [*PAIR.names, *levels, *bits]
 
     def pairs(self, conn: duckdb.DuckDBPyConnection) -> pa.Table:
         """Return the pairs, the likeliest first."""
         columns = ", ".join(self.columns())
         sql = f"SELECT {columns} FROM {self.table} ORDER BY score DESC, id_l, id_r"
-        found = conn.sql(sql).to_arrow_table()
-        return found if isinstance(found, pa.Table) else pa.table({})
+        return pa.table(conn.sql(sql).to_arrow_table())
 
 
 class Register:
@@ -84,7 +89,8 @@ class Register:
         self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {sql}")
         for name in (scored, more, shared, rest):
             self.conn.execute(f"DROP TABLE IF EXISTS {name}")
-        return Links(table, self.model, self.model.names)
+        clusters, refused = guarded(self.conn, table, left.prepared, right.prepared)
+        return Links(table, self.model, left.prepared, right.prepared, clusters, refused)
 
     def _shared(self, right: Blocked) -> str:
         """Make the table of pairs that share a valid strong identifier, of any time."""
