@@ -1,5 +1,6 @@
 """`cva duplicates`: who may be registered twice, what people decide, and what became of it."""
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,23 @@ REASON = typer.Option(..., help="What it rests on, in a sentence; without names 
 @app.command()
 def find(
     new: bool = typer.Option(False, "--new", help="Only registrations since the last run."),
+    records: Path | None = typer.Option(None, help="People in a file, without a database."),
+    against: Path | None = typer.Option(None, help="Link --records with the people of this file."),
+    fields: Path | None = typer.Option(None, help="What the columns of the files mean (YAML)."),
+    out: Path | None = typer.Option(None, help="Where the pairs go (Parquet)."),
+    model: Path | None = typer.Option(None, help="A file of pairs: link by its model."),
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
-    """Link the people of the registry; what was found before asks nothing anew."""
+    """Link the people of the registry; what was found before asks nothing anew.
+
+    With --records, --fields and --out: link the people of plain files instead.
+    """
+    if records or against or fields or out or model:
+        if not (records and fields and out) or new:
+            message = "--records, --fields and --out go together, and without --new"
+            raise typer.BadParameter(message)
+        show_found(records, against, fields, out, model, shape)
+        return
     from cva.registry.linking import Scope
 
     show_run(Scope.NEW if new else Scope.WHOLE, shape)
@@ -109,13 +124,19 @@ def unmerge(left: str, right: str, reason: str = REASON) -> None:
 def explain(
     left: str,
     right: str,
+    pairs_file: Path | None = typer.Option(None, "--pairs", help="A file that `find` wrote."),
     chart: Path | None = typer.Option(None, help="Draw it as well, into this HTML file."),
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
     """Show why two may be one, piece by piece; the pieces and the cap add up to the score."""
-    session = open_session()
-    with session.reading() as conn:
-        found = questions.why(conn, left, right)
+    if pairs_file is not None:
+        from cva import linking_files
+
+        found = [linking_files.explained(pairs_file, left, right)]
+    else:
+        session = open_session()
+        with session.reading() as conn:
+            found = list(questions.why(conn, left, right))
     pairs = [
         (w.left_key, w.right_key, w.likeness or "person", w.band, _bits(w.score_millibits),
          w.model[:16])
@@ -149,6 +170,56 @@ def history(key: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> N
     show(["at", "event", "of", "detail", "by"], rows, shape, below=("of", "detail"))
 
 
+@app.command()
+def check(
+    given_name: str = typer.Option("", help="As it is written, in any script."),
+    family_name: str = typer.Option(""),
+    birth_date: str = typer.Option("", help="1987-04-23, or a year alone."),
+    sex: str = typer.Option("", help="female or male."),
+    id_type: str = typer.Option("", help="tr_foreigner_id, tr_national_id, passport ..."),
+    id_number: str = typer.Option(""),
+    phone: str = typer.Option(""),
+    district: str = typer.Option(""),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
+    """Look whether one person is registered already, while they stand before you."""
+    from cva.registry.checking import check as look
+
+    told = {
+        "given_name": given_name, "family_name": family_name, "sex": sex, "id_type": id_type,
+        "id_number": id_number, "phone": phone, "district": district, **_born(birth_date),
+    }  # fmt: skip
+    session = open_session()
+    with session.transaction() as conn:
+        found = look(
+            conn, session.vault, {name: text or None for name, text in told.items()},
+            person_id=session.person_id, at=session.clock.now(),
+        )  # fmt: skip
+    show(
+        ["person", "band", "bits", "same number", "against"],
+        [(m.key, m.band, _bits(m.score_millibits), m.shared_id, m.contradiction) for m in found],
+        shape,
+    )  # fmt: skip
+
+
+def show_found(
+    records: Path, against: Path | None, fields: Path, out: Path, model: Path | None, shape: Shape
+) -> None:
+    """Link the people of plain files and print how many pairs were written."""
+    from cva import linking_files
+
+    used = linking_files.model_in(model) if model else None
+    done = linking_files.find(records, against, fields, out, used)
+    parts = [
+        Part("found", ["people", "automatic", "review", "model"],
+             [(done.people, done.automatic, done.review, done.model[:16])]),
+        Part("findings", ["finding", "what"],
+             [(f.problem.code, f.sentence) for f in done.findings]),
+    ]  # fmt: skip
+    show_parts(parts, shape)
+    say(f"Written: {out}")
+
+
 def show_run(scope: "Scope", shape: Shape) -> None:
     """Do a linkage run as a job and print what it found."""
     from cva.registry import linking
@@ -165,6 +236,22 @@ def show_run(scope: "Scope", shape: Shape) -> None:
              [(f.problem.code, f.sentence) for f in done.findings]),
     ]  # fmt: skip
     show_parts(parts, shape)
+
+
+def _born(text: str) -> dict[str, str]:
+    """Return a birth date with its precision; refuses what is none."""
+    if not text:
+        return {}
+    whole = f"{text}-01-01" if text.isdecimal() else text
+    try:
+        born = date.fromisoformat(whole)
+    except ValueError:
+        message = f"{text} is no date: write 1987-04-23, or a year alone"
+        raise typer.BadParameter(message) from None
+    return {
+        "birth_date": born.isoformat(),
+        "birth_date_precision": "year" if text.isdecimal() else "exact",
+    }
 
 
 def _bits(millibits: int | None) -> str:

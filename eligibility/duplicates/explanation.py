@@ -6,11 +6,12 @@ under the cap, the cap shows what it took off, and the pieces add up to the scor
 
 from collections.abc import Mapping
 
-from eligibility.duplicates.model import Model
+from eligibility.duplicates.model import NO_CAP_BITS, Model
 from eligibility.duplicates.shapes import BITS, LEVEL, Band, Explanation, Group, Piece
 
 BLIND = "two records taken blindly"
 CAPPED = "household facts above {cap:g} bits do not count"
+NOT_CAPPED = "nothing taken off: the people of this file share no households"
 
 
 def explain(row: Mapping[str, object], model: Model) -> Explanation:
@@ -22,7 +23,7 @@ def explain(row: Mapping[str, object], model: Model) -> Explanation:
                   _number(row[f"{BITS}{fact.name}"]))
             for fact in model.facts
         ),
-        Piece("cap", CAPPED.format(cap=model.cap), Group.CAP, _number(row[f"{BITS}cap"])),
+        Piece("cap", _cap(model), Group.CAP, _number(row[f"{BITS}cap"])),
     ]  # fmt: skip
     return Explanation(
         id_l=str(row["id_l"]),
@@ -35,6 +36,10 @@ def explain(row: Mapping[str, object], model: Model) -> Explanation:
         veto=_text(row["veto"]),
         contradiction=_text(row["contradiction"]),
     )
+
+
+def _cap(model: Model) -> str:
+    return NOT_CAPPED if model.cap >= NO_CAP_BITS else CAPPED.format(cap=model.cap)
 
 
 def _number(value: object) -> float:
