@@ -4,10 +4,12 @@ VENV   := .venv
 RUN    := $(VENV)/bin
 HOUSEHOLDS ?= 10000 131072
 LOADS  ?= 1000000
+RECORDS ?= 200000
+PEOPLE ?= 1000000
 LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-ledger proof lock clean
+.PHONY: help demo test check bench bench-ledger bench-duplicates proof lock clean
 
 help:  ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,8 +38,12 @@ bench: $(VENV)/.ready  ## each step beside its limit, or make bench HOUSEHOLDS=1
 bench-ledger: $(VENV)/.ready  ## the ledger at a million loads, beside its limits
 	$(RUN)/python -m tests.benchmarks.ledgers --record --loads $(LOADS)
 
+bench-duplicates: $(VENV)/.ready  ## links of people: accuracy with known truth, speed beside plain Splink
+	$(RUN)/python -m tests.benchmarks.duplicates --record --records $(RECORDS) --people $(PEOPLE)
+
 proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
+	CVA_DUPLICATES_RECORDS=200000 CVA_AGENCY_PEOPLE=50000 $(RUN)/python -m pytest -q tests/test_duplicates_accuracy.py
 	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
