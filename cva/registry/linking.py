@@ -35,7 +35,9 @@ from cva.registry import persons
 from cva.vault import Vault, check_bound
 from eligibility.duplicates.blocking import block, block_like
 from eligibility.duplicates.engine import engine as opened
+from eligibility.duplicates.explanation import BLIND, CAPPED
 from eligibility.duplicates.fields import registry_fields
+from eligibility.duplicates.households import household_pairs
 from eligibility.duplicates.linkage import Links, Register
 from eligibility.duplicates.model import Model
 from eligibility.duplicates.preparing import prepare
@@ -68,6 +70,13 @@ _PAIRS = """
 _SEEN = """
     INSERT INTO duplicates.seen (run_id, pair_id)
     SELECT %s, p.pair_id FROM found f JOIN duplicates.pair p USING (left_key, right_key, evidence)
+"""
+
+
+_LAST = """
+    SELECT m.document, r.last_version_id FROM duplicates.run r
+    JOIN duplicates.model m USING (model_sha256) WHERE r.scope <> 'lists'
+    ORDER BY r.at DESC, r.run_id DESC LIMIT 1
 """
 
 
@@ -148,6 +157,12 @@ def run(
     return made
 
 
+def last_model(conn: Connection) -> Model | None:
+    """Return the model of the last run over the registry, None before the first one."""
+    before = conn.execute(_LAST).fetchone()
+    return None if before is None else _model(before[0])
+
+
 def _read(conn: Connection, vault: Vault, scope: Scope) -> _People:
     row = conn.execute("SELECT coalesce(max(version_id), 0) FROM registry.version").fetchone()
     newest = int(row[0]) if row else 0
@@ -155,11 +170,7 @@ def _read(conn: Connection, vault: Vault, scope: Scope) -> _People:
     last_list = listed[0] if listed else None
     if scope is Scope.WHOLE:
         return _People(persons.registered(conn, vault), None, None, newest, last_list)
-    before = conn.execute(
-        "SELECT m.document, r.last_version_id FROM duplicates.run r"
-        " JOIN duplicates.model m USING (model_sha256) WHERE r.scope <> 'lists'"
-        " ORDER BY r.at DESC, r.run_id DESC LIMIT 1"
-    ).fetchone()
+    before = conn.execute(_LAST).fetchone()
     if scope is Scope.LISTS:
         model = _model(before[0]) if before else None
         held, theirs = persons.registered(conn, vault), persons.listed(conn, vault)
@@ -205,8 +216,6 @@ def _rows(
     model: Model,
 ) -> Iterator[tuple[object, ...]]:
     """Yield the pairs of people and of households, ready to be recorded."""
-    from eligibility.duplicates.households import household_pairs
-
     pairs = links.pairs(conn)
     houses = household_pairs(conn, links)
     known = _Evidence(vault, tables, pairs, houses)

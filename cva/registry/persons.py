@@ -8,7 +8,7 @@ The *evidence* of a person is a keyed token of what is compared of them, so that
 it is seen and nothing of it can be guessed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import pyarrow as pa
@@ -25,8 +25,10 @@ _REGISTERED = """
       SELECT jsonb_agg(jsonb_build_array(member_no, relationship, sex, birth_date,
                birth_date_precision) ORDER BY member_no) AS people
       FROM registry.member WHERE version_id = v.version_id) m
-    WHERE v.version_id > %s AND (%s OR v.version_id <= %s)
+    WHERE {}
 """
+_ALL = "v.version_id > %s AND (%s OR v.version_id <= %s)"
+_SOME = "v.household_id = ANY (%s)"
 # The newest that each agency says of a person.
 _LISTED = """
     SELECT o.list_id, l.wrapped, o.person_key, o.sealed, o.is_head
@@ -44,12 +46,18 @@ def registered(
     conn: Connection, vault: Vault, *, after: int = 0, until: int | None = None
 ) -> pa.Table:
     """Return the people of all live registrations with a version above `after`, up to `until`."""
-    return _table(_registered(conn, vault, after, until))
+    values = (after, until is None, until or 0)
+    return table_of(_registered(conn, vault, _REGISTERED.format(_ALL), values))
+
+
+def registered_in(conn: Connection, vault: Vault, households: Sequence[str]) -> pa.Table:
+    """Return the people of these households, as far as they are live."""
+    return table_of(_registered(conn, vault, _REGISTERED.format(_SOME), (list(households),)))
 
 
 def listed(conn: Connection, vault: Vault) -> pa.Table:
     """Return the people of other agencies' lists, each as the newest list has them."""
-    return _table(_listed(conn, vault))
+    return table_of(_listed(conn, vault))
 
 
 def evidence(vault: Vault, rows: Sequence[Mapping[str, str | None]]) -> bytes:
@@ -59,11 +67,11 @@ def evidence(vault: Vault, rows: Sequence[Mapping[str, str | None]]) -> bytes:
 
 
 def _registered(
-    conn: Connection, vault: Vault, after: int, until: int | None
+    conn: Connection, vault: Vault, query: str, values: Sequence[object]
 ) -> Iterator[dict[str, str | None]]:
     with conn.cursor(name="people") as cursor:
         cursor.itersize = BATCH
-        cursor.execute(_REGISTERED, (after, until is None, until or 0))
+        cursor.execute(query, values)
         for household_id, revision, wrapped, sealed, province, district, people in cursor:
             personal = vault.open_household(household_id, revision, wrapped, sealed)
             shared = {
@@ -113,9 +121,10 @@ def _named(member: Mapping[str, str]) -> dict[str, str | None]:
     }  # fmt: skip
 
 
-def _table(rows: Iterator[dict[str, str | None]]) -> pa.Table:
+def table_of(rows: Iterable[Mapping[str, str | None]]) -> pa.Table:
+    """Return people as a table of `shapes.PERSON`; columns that are absent are unknown."""
     batches = []
-    waiting: list[dict[str, str | None]] = []
+    waiting: list[Mapping[str, str | None]] = []
     for row in rows:
         waiting.append(row)
         if len(waiting) == BATCH:

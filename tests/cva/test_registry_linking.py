@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import product
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from adapters.port import Record
 from cva.clock import FixedClock
 from cva.registry import duplicates, linking, questions
+from cva.registry.checking import check
 from cva.registry.duplicates import Verdict
 from cva.registry.linking import Run, Scope
 from cva.registry.questions import Question
@@ -22,10 +24,8 @@ ARABIC = {**LATIN, "given_name": "ليلى", "family_name": "حداد"}
 CHILD = {**YUSUF, "birth_date": "2019-07-14", "birth_date_precision": "exact"}
 ARABIC_CHILD = {**CHILD, "given_name": "يوسف", "family_name": "حداد"}
 OTHER_PHONE = {**FIELDS, "phone": "0542 765 43 21", "iban": "", "voucher_card_ref": "VC-00007777"}
-STRANGERS = (
-    "Amina Nasser", "Rana Khalil", "Hiba Mansour", "Dalal Saleh", "Samar Idris", "Nour Aziz",
-    "Maryam Karim", "Zahra Omar",
-)  # fmt: skip
+GIVEN = ("Amina", "Rana", "Hiba", "Dalal", "Samar", "Nour", "Maryam", "Zahra")
+FAMILIES = ("Haddad", "Qasim", "Barakat", "Jundi", "Zaytun")
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_reading_names_is_recorded(twice: Desk) -> None:
         " ORDER BY act_id"
     ) == [
         ("read_people", twice.office.amal, {"people": 5}),
-        ("link", twice.office.amal, {"pairs": 3, "fresh": 3}),
+        ("link", twice.office.amal, {"pairs": 4, "fresh": 4}),
     ]
     with pytest.raises(Refusal, match="role_missing"):
         twice.link(by=twice.office.rana)
@@ -137,7 +137,7 @@ def test_a_run_again_decides_nothing_anew_and_loses_no_decision(twice: Desk) -> 
 
     again = twice.link()
 
-    assert (again.pairs, again.fresh) == (3, 0)
+    assert (again.pairs, again.fresh) == (4, 0)
     assert twice.queue() == []
     assert twice.rows("SELECT * FROM duplicates.pair ORDER BY pair_id") == before
     assert twice.rows("SELECT verdict FROM duplicates.decision") == [("different",)]
@@ -221,10 +221,9 @@ def test_what_many_strangers_share_makes_nobody_a_duplicate(desk: Desk) -> None:
     """Forty households: one phone, one camp, fillers for numbers, all born on 1 January."""
     camp = {**FIELDS, "address": "Boynuyoğun GBM", "iban": "", "voucher_card_ref": ""}
     records = []
-    for number in range(40):
-        given, family = STRANGERS[number % 8].split()
+    for number, (given, family) in enumerate(product(GIVEN, FAMILIES)):
         head = {
-            **LAYLA, "given_name": given, "family_name": f"{family}{'aeiou'[number // 8]}b",
+            **LAYLA, "given_name": given, "family_name": family,
             "birth_date": f"{1950 + number}", "birth_date_precision": "year",
             "id_number": ("11111111111", "0000", "yok", "12345678901")[number % 4],
         }  # fmt: skip
@@ -247,6 +246,23 @@ def test_invisible_signs_and_two_scripts_hide_nobody(desk: Desk) -> None:
     desk.link()
     (question,) = desk.queue()
     assert question.shared == 2
+
+
+def test_one_person_is_looked_up_while_they_stand_there(twice: Desk) -> None:
+    asked = {
+        "given_name": "Leyla", "family_name": "Hadad", "birth_date": "1987-04-23",
+        "birth_date_precision": "exact", "sex": "female",
+    }  # fmt: skip
+    conn, amal = twice.office.conn, twice.office.amal
+    found = check(conn, VAULT, asked, person_id=amal, at=twice.at)
+    assert {match.key.partition("/")[2] for match in found} == {"1"}
+    assert len(found) == 2
+    assert {match.band for match in found} == {"review"}
+    assert list(check(conn, VAULT, {**asked, "birth_date": "1961-04-30", "given_name": "Omar"},
+                      person_id=amal, at=twice.at)) == []  # fmt: skip
+    with pytest.raises(Refusal, match="check_without_person"):
+        check(conn, VAULT, {"sex": "female"}, person_id=amal, at=twice.at)
+    assert twice.rows("SELECT count(*) FROM ops.act WHERE verb = 'check'") == [(2,)]
 
 
 def _told(desk: Desk, key: str) -> list[tuple[str, str]]:
