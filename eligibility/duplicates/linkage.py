@@ -84,13 +84,20 @@ class Register:
         left = self.held
         shared = self._shared(right)
         rest = self._not_scored(right, scored, shared)
-        more = self.splinking.given_pairs(left.prepared.table, right.prepared.table, rest)
+        more = self._scored_too(left, right, rest, scored)
         sql = _decision(self.model, left, right, scored, more, shared)
         self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {sql}")
         for name in (scored, more, shared, rest):
             self.conn.execute(f"DROP TABLE IF EXISTS {name}")
         clusters, refused = guarded(self.conn, table, left.prepared, right.prepared)
         return Links(table, self.model, left.prepared, right.prepared, clusters, refused)
+
+    def _scored_too(self, left: Blocked, right: Blocked, rest: str, scored: str) -> str:
+        """Return the table of the pairs in `rest`, scored; an empty one costs no prediction."""
+        if self.conn.execute(f"SELECT count(*) FROM {rest}").fetchall()[0][0]:
+            return self.splinking.given_pairs(left.prepared.table, right.prepared.table, rest)
+        self.conn.execute(f"CREATE TABLE {rest}_scored AS SELECT * FROM {scored} LIMIT 0")
+        return f"{rest}_scored"
 
     def _shared(self, right: Blocked) -> str:
         """Make the table of pairs that share a valid strong identifier, of any time."""
