@@ -1,5 +1,6 @@
 """An overlap policy is a file: read strictly, all problems at once, hashed by what it means."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 
 from eligibility.duplicates.overlap import Basis, Overlap, Reason, Relation, Strength, Verdict
 from eligibility.duplicates.overlap.explaining import explained, told
-from eligibility.duplicates.overlap.policy import DEFAULT, SHIPPED, check, in_force, load
+from eligibility.duplicates.overlap.policy import DEFAULT, SHIPPED, Policy, check, in_force, load
 from eligibility.duplicates.overlap.sets import VERDICT_OF
+from eligibility.rules.pack import canonical
 from ledgers.problems import Refusal
 
 TEXT = DEFAULT.read_text(encoding="utf-8")
@@ -40,6 +42,12 @@ def test_layout_changes_no_hash_and_a_word_does(tmp_path: Path) -> None:
     other = load(written(tmp_path, ("window_days: 90", "window_days: 60")))
     assert same.policy_hash == POLICY.policy_hash
     assert other.policy_hash != POLICY.policy_hash
+
+
+def test_a_policy_kept_as_its_canonical_form_is_the_same_policy() -> None:
+    kept = Policy.model_validate(json.loads(canonical(POLICY)), strict=False)
+    assert kept == POLICY
+    assert kept.policy_hash == POLICY.policy_hash
 
 
 @pytest.mark.parametrize(
