@@ -25,7 +25,7 @@ BLOCKS_LEFT = Problem(
     weight=Weight.NOTE,
 )
 
-PAIRS_PER_PERSON = 4  # of one key
+PAIRS_PER_PERSON = 1.5  # of one key
 PAIRS_FREE = 400_000  # a small file may be compared more thoroughly
 BLOCK_MAX = 250  # records in one block of the finest key
 
@@ -50,10 +50,14 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Prepared persons with their keys: columns `key_<name>` of the table."""
+    """Prepared persons with their keys: columns `key_<name>` of the table.
+
+    `pairs` are those counted for all keys together; one that several keys make counts for each.
+    """
 
     prepared: Prepared
     keys: tuple[Key, ...]
+    pairs: int
     findings: tuple[Finding, ...]
 
     @property
@@ -64,7 +68,7 @@ class Blocked:
 
 def block(conn: duckdb.DuckDBPyConnection, prepared: Prepared) -> Blocked:
     """Choose the keys for `prepared`, write them into its table, and say what was left out."""
-    budget = max(PAIRS_FREE, PAIRS_PER_PERSON * prepared.people)
+    budget = max(PAIRS_FREE, int(PAIRS_PER_PERSON * prepared.people))
     chosen = {}
     for family in _families(prepared):
         found = _chosen(conn, prepared.table, family, budget)
@@ -77,13 +81,13 @@ def block(conn: duckdb.DuckDBPyConnection, prepared: Prepared) -> Blocked:
             left = _without_large(conn, prepared.table, key)
             place = Place(prepared.table)
             findings.append(BLOCKS_LEFT.finding(place, count=left, key=key.name, limit=BLOCK_MAX))
-    return Blocked(prepared, tuple(chosen), tuple(findings))
+    return Blocked(prepared, tuple(chosen), sum(chosen.values()), tuple(findings))
 
 
 def block_like(conn: duckdb.DuckDBPyConnection, prepared: Prepared, held: Blocked) -> Blocked:
     """Write the keys of `held` into the table of `prepared`: new records beside those held."""
     _write(conn, prepared.table, held.keys)
-    return Blocked(prepared, held.keys, ())
+    return Blocked(prepared, held.keys, 0, ())
 
 
 def _families(prepared: Prepared) -> list[tuple[Key, ...]]:
@@ -120,20 +124,24 @@ def _families(prepared: Prepared) -> list[tuple[Key, ...]]:
 
 # A family a line, its keys from coarse to fine.
 _WANTED = (
-    "one other | one other year",  # either order: swapped names are found too
+    "one other | one other year | one other father year",  # either order: swapped names too
     "given phone",
     "day phone",
-    "given father mother",
-    "given father | given father year",
-    "given mother | given mother year",
-    "family father year",
-    "family mother year",
+    "given father mother | given father mother year",
+    "given father | given father year | given family father year",
+    "given mother | given mother year | given family mother year",
+    "family father year | family father mother year",
+    "family mother year | family father mother year",
     "given day",
     "day | family day",
     "father day",
     "mother day",
 )
-_AT_A_PLACE = ("given @ | given @ year", "family @ | family @ year", "day @")
+_AT_A_PLACE = (
+    "given @ | given @ year | given family @ year",
+    "family @ | family @ year | given family @ year",
+    "day @",
+)
 
 
 def _chosen(

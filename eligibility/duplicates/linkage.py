@@ -9,6 +9,8 @@ Decides the band of each pair.
 * **Veto** only by two valid identifiers of one kind that differ, where the kind has check digits.
 * **Automatic** only with a shared strong identifier, with every personal fact agreeing, and a
   score above the model's line. A shared strong identifier with less is always *reviewed*.
+* Where a personal fact speaks against (another given name, another date), the line for review is
+  higher by the model's `doubt`: fathers and sons, grandsons named after their grandfathers.
 * Two persons of one roster are two people; so a person is linked to at most one member of
   another roster, the likeliest. Exactly equal scores are both kept.
 
@@ -145,6 +147,7 @@ def _decision(
     household = " + ".join(f"{BITS}{f.name}" for f in model.in_group(Group.HOUSEHOLD)) or "0.0"
     person = " + ".join(f"{BITS}{f.name}" for f in model.in_group(Group.PERSON)) or "0.0"
     bits = ", ".join(f"{BITS}{fact}" for fact in facts)
+    doubted = model.review + model.doubt
     rosters = "coalesce(l.roster <> r.roster, true)"
     return f"""
     WITH pieces AS (
@@ -166,7 +169,8 @@ def _decision(
         LEFT JOIN {shared} s ON s.n_l = p.n_l AND s.n_r = p.n_r
         WHERE (p.score >= {model.review!r} OR s.kind IS NOT NULL) AND {rosters}
     ), likeliest AS (
-        SELECT * FROM judged WHERE veto IS NULL OR shared_id IS NOT NULL
+        SELECT * FROM judged WHERE shared_id IS NOT NULL OR (veto IS NULL AND score >=
+            CASE WHEN contradiction IS NULL THEN {model.review!r} ELSE {doubted!r} END)
         QUALIFY shared_id IS NOT NULL OR (
             (roster_r IS NULL OR rank() OVER (PARTITION BY n_l, roster_r ORDER BY score DESC) = 1)
             AND

@@ -31,6 +31,7 @@ MODEL_VERSION = 1
 CAP_BITS = 10.0  # of all household facts together
 NO_CAP_BITS = 100.0  # more than all facts together: for files of people who share no household
 REVIEW_BITS = -2.0  # one in five; below it deciding costs more than it finds
+DOUBT_BITS = 8.0  # more than the review line, where a personal fact speaks against
 AUTOMATIC_BITS = 7.0  # a hundred to one, before the strong identifier is asked for
 FREQUENCY_MIN = 1e-5  # a name nobody else has is not worth more than this
 SHARE_MIN = 1e-9
@@ -54,6 +55,7 @@ class Model:
     trained: str
     cap: float = CAP_BITS
     review: float = REVIEW_BITS
+    doubt: float = DOUBT_BITS
     automatic: float = AUTOMATIC_BITS
 
     @property
@@ -126,6 +128,7 @@ class Model:
             "trained": self.trained,
             "cap": self.cap,
             "review": self.review,
+            "doubt": self.doubt,
             "automatic": self.automatic,
         }
         return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -149,6 +152,7 @@ class Model:
                 trained=content["trained"],
                 cap=content["cap"],
                 review=content["review"],
+                doubt=content["doubt"],
                 automatic=content["automatic"],
             )
         except (ValueError, KeyError, TypeError):

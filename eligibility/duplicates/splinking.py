@@ -19,6 +19,7 @@ from eligibility.duplicates.blocking import Blocked
 from eligibility.duplicates.model import Model
 
 Rule = BlockingRuleCreator | BlockingRule | str | dict[str, object]
+PAIRS_AT_ONCE = 3_000_000  # more are compared in parts: memory stays bounded
 Learned = dict[str, list[tuple[float | None, float | None]]]
 
 
@@ -41,8 +42,10 @@ class Splinking:
 
     def __init__(self, conn: duckdb.DuckDBPyConnection, blocked: Blocked, model: Model) -> None:
         self.model = model
+        self.pairs = blocked.pairs
         self.conn = conn
         self.api = DuckDBAPI(connection=conn)
+        conn.execute("SET enable_progress_bar = false")  # Splink switches it on
         with _quiet():
             self.table = self.api.register(blocked.prepared.table)
             settings = SettingsCreator.from_path_or_dict(model.settings(blocked.rules))
@@ -75,8 +78,9 @@ class Splinking:
         """Return the table of pairs of the persons, scored; those below review are left out."""
         with _quiet():
             found = self.linker.inference.predict(
-                threshold_match_weight=self.model.review, warning_mode="never"
-            )
+                threshold_match_weight=self.model.review, warning_mode="never",
+                num_chunks_left=1 + self.pairs // PAIRS_AT_ONCE,
+            )  # fmt: skip
         return str(found.physical_name)
 
     def between(self, new: Blocked) -> str:

@@ -28,7 +28,8 @@ MATCHES_MIN = 40  # agreeing pairs below which shares are not learned
 IDENTIFIED_MIN = 200  # pairs with one number, below which names teach more
 SHIPPED_SHARE = 0.02  # of the shipped m in a learned one: what was not met may still happen
 RELATIVES_MAX = 0.2  # share of such pairs above which a file is one of households
-PAIRS_BLIND = 500_000
+PAIRS_BLIND = 500_000  # at most
+PAIRS_BLIND_EACH = 40  # for each person
 PAIRS_BLOCK = 1_500_000
 SEED = 1
 SURE_RECALL = 0.6  # of the rules below; the prior need not be better than a factor of two
@@ -42,7 +43,7 @@ def train(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> Model:
     prepared = blocked.prepared
     start = shipped(prepared.fields, prepared.facts, prepared.people)
     if not _households(conn, blocked):
-        start = replace(start, cap=NO_CAP_BITS)
+        start = replace(start, cap=NO_CAP_BITS, doubt=0.0)
     sure = _sure(prepared.facts, prepared.fields.kinds())
     matches = _matches(conn, prepared.table, sure)
     if prepared.people < PEOPLE_MIN or matches < MATCHES_MIN:
@@ -50,7 +51,8 @@ def train(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> Model:
     total = prepared.people * (prepared.people - 1) / 2
     model = replace(start, prior=min(0.1, matches / SURE_RECALL / total))
     linker = Splinking(conn, blocked, model)
-    learned = linker.learned(_blocks(conn, blocked), PAIRS_BLIND, PAIRS_BLOCK, SEED)
+    blind = min(PAIRS_BLIND, PAIRS_BLIND_EACH * prepared.people)
+    learned = linker.learned(_blocks(conn, blocked), blind, PAIRS_BLOCK, SEED)
     return replace(model, shares=_sensible(model, learned), trained="expectation maximisation")
 
 
