@@ -35,7 +35,6 @@ from cva.registry import persons
 from cva.vault import Vault, check_bound
 from eligibility.duplicates.blocking import block, block_like
 from eligibility.duplicates.engine import engine as opened
-from eligibility.duplicates.explanation import BLIND, CAPPED
 from eligibility.duplicates.fields import registry_fields
 from eligibility.duplicates.households import household_pairs
 from eligibility.duplicates.linkage import Links, Register
