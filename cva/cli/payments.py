@@ -227,6 +227,7 @@ def terms_of(
         approvers_needed=programme.approvals.approvers,
         thresholds=programme.thresholds,
         execute_on=on.date() if on else session.today,
+        emergency=bool(programme.emergency),
     )
 
 

@@ -117,6 +117,7 @@ def terms_of(stage: Stage, programme: Programme) -> Terms:
         approvers_needed=programme.approvals.approvers,
         thresholds=programme.thresholds,
         execute_on=stage.clock.today() + ahead,
+        emergency=bool(programme.emergency),
     )
 
 

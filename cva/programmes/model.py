@@ -144,6 +144,7 @@ class Programme(BaseModel):
     cycles: Literal["one_off", "monthly"]
     provider: ProgrammeProvider
     approvals: Approvals
+    emergency: Literal[True] | None = None  # what is only possible stops a line for hours, not days
     rules: RulePack
 
     @model_validator(mode="before")
