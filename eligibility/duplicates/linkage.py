@@ -185,7 +185,7 @@ def _decision(
 
 def _bits(model: Model, name: str) -> str:
     fact = next(fact for fact in model.facts if fact.name == name)
-    frequent = any(level.frequency for level in fact.levels)
+    frequent = model.rarity and any(level.frequency for level in fact.levels)
     rarity = f" + mw_tf_adj_{name}" if frequent else ""
     return f"mw_{name}{rarity} AS {BITS}{name}"
 

@@ -45,7 +45,8 @@ class Model:
     """What linkage needs to know besides the records.
 
     `prior` is the chance that two records taken blindly are one person; `shares` are (m, u) of
-    the levels of each fact, in the order of `facts`; `trained` says how they came about.
+    the levels of each fact, in the order of `facts`; `trained` says how they came about. `rarity`
+    says whether rare names count for more: among few people every name is rare, or common.
     """
 
     fields: Fields
@@ -56,6 +57,7 @@ class Model:
     cap: float = CAP_BITS
     review: float = REVIEW_BITS
     doubt: float = DOUBT_BITS
+    rarity: bool = False
     automatic: float = AUTOMATIC_BITS
 
     @property
@@ -107,7 +109,7 @@ class Model:
                 "fix_m_probability": level.settled,
                 "fix_u_probability": level.settled,
             }
-            if level.frequency:
+            if level.frequency and self.rarity:
                 settings |= {
                     "tf_adjustment_column": level.frequency,
                     "tf_minimum_u_value": FREQUENCY_MIN,
@@ -129,6 +131,7 @@ class Model:
             "cap": self.cap,
             "review": self.review,
             "doubt": self.doubt,
+            "rarity": self.rarity,
             "automatic": self.automatic,
         }
         return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -153,6 +156,7 @@ class Model:
                 cap=content["cap"],
                 review=content["review"],
                 doubt=content["doubt"],
+                rarity=content["rarity"],
                 automatic=content["automatic"],
             )
         except (ValueError, KeyError, TypeError):

@@ -125,6 +125,8 @@ class Splinking:
         return str(found.physical_name)
 
     def _frequencies(self) -> list[str]:
+        if not self.model.rarity:
+            return []
         columns = [level.frequency for fact in self.model.facts for level in fact.levels]
         return list(dict.fromkeys(column for column in columns if column))
 

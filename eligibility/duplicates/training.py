@@ -49,7 +49,7 @@ def train(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> Model:
     if prepared.people < PEOPLE_MIN or matches < MATCHES_MIN:
         return start
     total = prepared.people * (prepared.people - 1) / 2
-    model = replace(start, prior=min(0.1, matches / SURE_RECALL / total))
+    model = replace(start, prior=min(0.1, matches / SURE_RECALL / total), rarity=True)
     linker = Splinking(conn, blocked, model)
     blind = min(PAIRS_BLIND, PAIRS_BLIND_EACH * prepared.people)
     learned = linker.learned(_blocks(conn, blocked), blind, PAIRS_BLOCK, SEED)
