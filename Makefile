@@ -49,6 +49,7 @@ bench-duplicates: $(VENV)/.ready  ## links of people: accuracy with known truth,
 proof: $(VENV)/.ready $(VENV)/febrl/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
 	CVA_DUPLICATES_RECORDS=200000 CVA_AGENCY_PEOPLE=50000 $(RUN)/python -m pytest -q tests/test_duplicates_accuracy.py
+	CVA_AGENCY_PEOPLE=50000 $(RUN)/python -m pytest -q tests/cva/payments/test_two_agencies.py
 	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
