@@ -24,7 +24,7 @@ from tests.benchmarks.duplicates.report import Floor, Race, accuracy_floors, pag
 from tests.benchmarks.duplicates.speed import Piece
 
 RECORDS = int(os.environ.get("CVA_DUPLICATES_RECORDS", "10000"))
-AGENCY_PEOPLE = int(os.environ.get("CVA_AGENCY_PEOPLE", "3000"))
+AGENCY_PEOPLE = int(os.environ.get("CVA_AGENCY_PEOPLE", "2000"))
 
 
 @pytest.fixture(scope="module")

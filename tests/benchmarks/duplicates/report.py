@@ -13,6 +13,7 @@ from importlib.metadata import version
 from tests.benchmarks.duplicates.accuracy import F1_MIN, PER, PRECISION_MIN, RECALL_MIN, Accuracy
 from tests.benchmarks.duplicates.registry import PARAMETERS
 from tests.benchmarks.duplicates.speed import Piece
+from tests.benchmarks.report import machine
 
 LINK_MAX = 1.2
 NEW_MAX = 1.3
@@ -101,6 +102,7 @@ def page(found: Accuracy, races: list[Race], on: date) -> str:
     return "\n".join(
         [
             f"# Duplicates: {found.records:,} records, {on.isoformat()}\n",
+            f"- {next(machine())}",
             f"- {versions}\n",
             "| figure | measured | floor | |\n|---|---:|---:|---|",
             *map(str, floors),
