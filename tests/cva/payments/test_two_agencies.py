@@ -23,7 +23,7 @@ _SELECTED = """
     INSERT INTO assessment.decision (run_id, household_id, version_id, status, pass_bits,
       unknown_bits, tie_key, rank, selected, amount_minor, currency, people, people_from, reason)
     SELECT %(run)s, household_id, version_id, 'eligible', 1, 0, household_id,
-           row_number() OVER (ORDER BY household_id), true, 300000, 'TRY', roster_size, 'roster',
+           row_number() OVER (ORDER BY household_id), true, 3000, 'TRY', roster_size, 'roster',
            'served'
     FROM registry.live
 """
