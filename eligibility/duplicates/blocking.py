@@ -26,7 +26,7 @@ BLOCKS_LEFT = Problem(
 )
 
 PAIRS_PER_PERSON = 1.5  # of one key
-PAIRS_FREE = 400_000  # a small file may be compared more thoroughly
+PAIRS_FREE = 800_000  # a small file may be compared more thoroughly
 BLOCK_MAX = 250  # records in one block of the finest key
 
 _LEAST = "least(given_first, family_last)"

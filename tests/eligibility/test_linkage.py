@@ -11,26 +11,14 @@ from stdnum.tr import tckimlik
 
 from eligibility.duplicates.blocking import Blocked, block, block_like
 from eligibility.duplicates.clusters import Guard, Record, clustered
-from eligibility.duplicates.engine import SPILL_UNSAFE, engine
+from eligibility.duplicates.engine import engine
 from eligibility.duplicates.explanation import explain
 from eligibility.duplicates.fields import Role, read_fields, registry_fields
 from eligibility.duplicates.households import household_pairs
 from eligibility.duplicates.linkage import Links, link, link_new
-from eligibility.duplicates.model import MODEL_UNREADABLE, Model, shipped
-from eligibility.duplicates.preparing import (
-    CONTACT_SHARED,
-    NUMBER_SHARED,
-    NUMBERS_DOUBTFUL,
-    prepare,
-)
+from eligibility.duplicates.model import Model, shipped
+from eligibility.duplicates.preparing import prepare
 from eligibility.duplicates.shapes import PAIR, PERSON, Band, Group, Likeness
-from eligibility.duplicates.sources import (
-    COLUMN_MISSING,
-    NOTHING_TO_COMPARE,
-    RECORD_COLUMN_MISSING,
-    RECORD_EMPTY,
-    RECORD_TWICE,
-)
 from eligibility.duplicates.training import train
 from ledgers.problems import Refusal
 
@@ -224,8 +212,8 @@ def test_a_phone_of_forty_households_and_a_filler_say_nothing(
     ]  # fmt: skip
     filler = {"given_name": "Omar", "id_type": "tr_national_id", "id_number": "11111111111"}
     blocked = block(conn, prepare(conn, "person", people(*crowd, filler), registry_fields()))
-    codes = [finding.problem for finding in blocked.prepared.findings]
-    assert codes == [NUMBERS_DOUBTFUL, NUMBER_SHARED, CONTACT_SHARED]
+    codes = [finding.problem.code for finding in blocked.prepared.findings]
+    assert codes == ["link_numbers_doubtful", "link_number_shared", "link_contact_shared"]
     model = shipped(registry_fields(), blocked.prepared.facts, 20_000)
     assert link(conn, blocked, model).pairs(conn).num_rows == 0
 
@@ -235,7 +223,7 @@ def test_a_list_with_half_its_columns_missing_is_compared_by_the_rest(
 ) -> None:
     some = people(AMAL, AMAL_AGAIN).select(["record_id", "given_name", "family_name", "birth_date"])
     prepared = prepare(conn, "person", some, registry_fields())
-    assert {f.problem for f in prepared.findings} == {COLUMN_MISSING}
+    assert {f.problem.code for f in prepared.findings} == {"link_column_missing"}
     assert len(prepared.findings) == len(registry_fields().read) - 4
     assert prepared.people == 2
 
@@ -243,17 +231,17 @@ def test_a_list_with_half_its_columns_missing_is_compared_by_the_rest(
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        (pa.table({"name": ["x"]}), RECORD_COLUMN_MISSING),
-        (pa.table({"record_id": ["1"], "phone": ["2"]}), NOTHING_TO_COMPARE),
-        (pa.table({"record_id": ["1", "1"], "given_name": ["a", "b"]}), RECORD_TWICE),
+        (pa.table({"name": ["x"]}), "link_record_missing"),
+        (pa.table({"record_id": ["1"], "phone": ["2"]}), "link_nothing_to_compare"),
+        (pa.table({"record_id": ["1", "1"], "given_name": ["a", "b"]}), "link_record_twice"),
     ],
 )
 def test_a_file_that_cannot_be_compared_is_refused(
-    conn: duckdb.DuckDBPyConnection, table: pa.Table, problem: object
+    conn: duckdb.DuckDBPyConnection, table: pa.Table, problem: str
 ) -> None:
     with pytest.raises(Refusal) as refused:
         prepare(conn, "person", table, registry_fields())
-    assert refused.value.problem is problem
+    assert refused.value.problem.code == problem
 
 
 def test_a_row_without_an_id_is_said_and_the_others_are_compared(
@@ -261,7 +249,7 @@ def test_a_row_without_an_id_is_said_and_the_others_are_compared(
 ) -> None:
     table = pa.table({"record_id": ["1", None, " "], "given_name": ["a", "b", "c"]})
     prepared = prepare(conn, "person", table, registry_fields())
-    assert RECORD_EMPTY in {finding.problem for finding in prepared.findings}
+    assert "link_record_empty" in {finding.problem.code for finding in prepared.findings}
     assert prepared.people == 1
 
 
@@ -282,7 +270,7 @@ def test_a_model_comes_back_from_its_json_and_no_other_does() -> None:
     for text in ("", "{}", older):
         with pytest.raises(Refusal) as refused:
             Model.from_json(text)
-        assert refused.value.problem is MODEL_UNREADABLE
+        assert refused.value.problem.code == "link_model_unreadable"
 
 
 def test_few_people_teach_nothing_and_the_shipped_model_stays(
@@ -351,8 +339,8 @@ def test_a_folder_for_what_does_not_fit_is_closed_and_encrypted_or_refused(tmp_p
             )
             kept = [path.read_bytes() for path in spill.iterdir()]
     except Refusal as refused:
-        problem = refused.problem
-    assert problem is SPILL_UNSAFE or kept
+        problem = refused.problem.code
+    assert problem == "spill_unsafe" or kept
     assert not any(b"Wonderful" in content for content in kept)
     assert list(spill.iterdir()) == []
     assert spill.stat().st_mode & 0o777 == 0o700
