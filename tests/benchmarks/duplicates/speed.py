@@ -29,7 +29,7 @@ from splink.internals.splink_dataframe import SplinkDataFrame
 
 from eligibility.duplicates import blocking, linkage, training
 from eligibility.duplicates.blocking import Blocked
-from eligibility.duplicates.composites import Person, hmac_sha256, tokens
+from eligibility.duplicates.composites import hmac_sha256, people_of, tokens
 from eligibility.duplicates.engine import engine
 from eligibility.duplicates.fields import registry_fields
 from eligibility.duplicates.model import Model, shipped
@@ -207,15 +207,13 @@ def _linker(
 def make_tokens(people: Path) -> tuple[Piece, Piece]:
     """Make all tokens of all people, and hash as many texts of the same lengths and nothing more.
 
-    Batch by batch, one beside the other; from rows of text to tokens is ours.
+    Batch by batch, one beside the other; from columns of text to tokens is ours.
     """
     keyed = hmac_sha256(KEY)
     ours, bare = Piece({"tokens": 0.0}), Piece({"hash": 0.0})
     for batch in pq.ParquetFile(people).iter_batches(BATCH, columns=list(_TOLD)):
-        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
         since, cpu = time.perf_counter(), time.process_time()
-        persons = (Person(*(value or "" for value in row)) for row in rows)
-        found = sum(1 for _ in tokens(persons, keyed, "2026-03"))
+        found = sum(len(made) for _, made in tokens(people_of([batch]), keyed, "2026-03"))
         ours.stages["tokens"] += time.perf_counter() - since
         ours.cpu += time.process_time() - cpu
         ours.found += found
