@@ -132,4 +132,4 @@ class Splinking:
 
 
 def _share(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return value if isinstance(value, int | float) else None
