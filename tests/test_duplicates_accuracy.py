@@ -25,6 +25,7 @@ from tests.benchmarks.duplicates.speed import Piece
 
 RECORDS = int(os.environ.get("CVA_DUPLICATES_RECORDS", "10000"))
 AGENCY_PEOPLE = int(os.environ.get("CVA_AGENCY_PEOPLE", "2000"))
+HELD_WRONGLY_MAX = 0.01  # of all records; they lapse into payment
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,8 @@ def test_what_two_agencies_both_give_is_found(both: Compared) -> None:
 
 def test_nobody_else_is_stopped(both: Compared) -> None:
     assert both.stopped_wrongly == []
-    assert len(both.held_wrongly) <= 0.05 * len(both.expected)
+    assert len(both.held_wrongly) <= HELD_WRONGLY_MAX * both.records
+    assert all(overlap.lapses for overlap in both.held_wrongly)
     found = both.found.values()
     assert all(
         {o.first_id.split("/")[0], o.second_id.split("/")[0]} == set(AGENCIES) for o in found

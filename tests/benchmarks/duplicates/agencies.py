@@ -165,6 +165,7 @@ def _roster(registry: Registry) -> pa.Table:
 class Compared:
     """What is expected and what is found, by the two records."""
 
+    records: int
     expected: dict[tuple[str, str], Overlap]
     found: dict[tuple[str, str], Overlap]
 
@@ -199,4 +200,5 @@ def compared(agencies: Agencies) -> Compared:
             overlaps = overlaps_of(judged(connection, agencies.lists(links), policy))
         return {(overlap.first_id, overlap.second_id): overlap for overlap in overlaps}
 
-    return Compared(keyed(agencies.true_links()), keyed(agencies.found_links()))
+    records = agencies.assistance.num_rows
+    return Compared(records, keyed(agencies.true_links()), keyed(agencies.found_links()))
