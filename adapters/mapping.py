@@ -23,9 +23,10 @@ of a mapping file are said at once, each with its line.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -63,6 +64,7 @@ MAPPING_BYTES_MAX = 1_000_000
 _ANSWER_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
 Location = tuple[str, ...]
+Mapped = TypeVar("Mapped", bound=BaseModel)
 
 
 class FileFormat(StrEnum):
@@ -164,10 +166,20 @@ class FormMapping(_Part):
 
 
 def load_mapping(path: Path) -> FormMapping:
-    """Return the checked mapping in the YAML file at `path`.
+    """Return the checked mapping of a form in the YAML file at `path`; see `read_mapping`."""
+    return read_mapping(path, FormMapping, _contradictions)
 
-    Raises Refusal `mapping_unreadable` where it is no YAML mapping, and `mapping_invalid` with one
-    finding (`mapping_entry`: line and entry) for every problem it has.
+
+def read_mapping(
+    path: Path,
+    model: type[Mapped],
+    contradictions: Callable[[Mapped], Iterator[tuple[Location, str]]],
+) -> Mapped:
+    """Return the checked mapping in the YAML file at `path`, as `model` describes it.
+
+    `contradictions` yields what each entry alone does not show. Raises Refusal
+    `mapping_unreadable` where it is no YAML mapping, and `mapping_invalid` with one finding
+    (`mapping_entry`: line and entry) for every problem it has.
     """
     node = _document(path)
     lines, repeated = _lines(node)
@@ -176,14 +188,14 @@ def load_mapping(path: Path) -> FormMapping:
     ]
     raw = yaml.BaseLoader("").construct_document(node)
     try:
-        mapping = FormMapping.model_validate(raw)
+        mapping = model.model_validate(raw)
     except ValidationError as errors:
         findings += [
             _entry(path, lines, tuple(str(part) for part in error["loc"]), _said(error["msg"]))
             for error in errors.errors(include_url=False, include_input=False)
         ]
         raise _invalid(path, findings) from None
-    findings += [_entry(path, lines, *problem) for problem in _contradictions(mapping)]
+    findings += [_entry(path, lines, *problem) for problem in contradictions(mapping)]
     if findings:
         raise _invalid(path, findings)
     return mapping

@@ -314,45 +314,6 @@ CREATE TABLE registry.finding (
   PRIMARY KEY (import_id, finding_no)
 );
 
--- What a person decided of two registrations that share a strong identifier.
-CREATE TABLE registry.duplicate_decision (
-  left_id    text NOT NULL REFERENCES registry.household,
-  right_id   text NOT NULL REFERENCES registry.household,
-  verdict    text NOT NULL CHECK (verdict IN ('same', 'different')),
-  kept_id    text CHECK (kept_id IN (left_id, right_id)),
-  reason     text NOT NULL CHECK (reason <> ''),
-  person_id  text NOT NULL REFERENCES staff.person,
-  at         timestamptz NOT NULL,
-  PRIMARY KEY (left_id, right_id),
-  CHECK (left_id < right_id),
-  CHECK ((verdict = 'same') = (kept_id IS NOT NULL))
-);
-
-CREATE VIEW registry.withdrawn AS
-  SELECT CASE kept_id WHEN left_id THEN right_id ELSE left_id END AS household_id, kept_id
-  FROM registry.duplicate_decision WHERE verdict = 'same';
-
--- The latest version of every household that is not a confirmed duplicate of another.
-CREATE VIEW registry.live AS
-  SELECT DISTINCT ON (household_id) v.*
-  FROM registry.version v
-  WHERE NOT EXISTS (SELECT FROM registry.withdrawn w WHERE w.household_id = v.household_id)
-  ORDER BY household_id, version_id DESC;
-
--- Pairs of live households that hold the same valid strong identifier of one type and that nobody
--- has decided about.
-CREATE VIEW registry.open_pair AS
-  WITH shared AS (
-    SELECT array_agg(DISTINCT l.household_id) AS households
-    FROM registry.identifier i JOIN registry.live l USING (version_id)
-    WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')
-    GROUP BY i.token, i.kind HAVING count(*) > 1)
-  SELECT DISTINCT a AS left_id, b AS right_id
-  FROM shared s, unnest(s.households) a, unnest(s.households) b
-  WHERE a < b
-    AND NOT EXISTS (SELECT FROM registry.duplicate_decision d
-                    WHERE d.left_id = a AND d.right_id = b);
-
 -- After an import the planner must know what was loaded: without it, questions about pairs and
 -- shared identifiers take hours. The application may not analyse tables itself.
 CREATE FUNCTION registry.analyse() RETURNS void LANGUAGE plpgsql

@@ -19,7 +19,14 @@ DOCS = ROOT / "cva" / "docs"
 # In this order they are one story, from the first start to an auditor's question.
 PAGES = [
     HOW_TO / name
-    for name in ("administrator.md", "programme.md", "mapping.md", "finance.md", "auditor.md")
+    for name in (
+        "administrator.md",
+        "programme.md",
+        "mapping.md",
+        "finance.md",
+        "duplicates.md",
+        "auditor.md",
+    )
 ]
 NOTES = sorted((DOCS / "decisions").glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]

@@ -31,6 +31,7 @@ GROUPS = {
     "rules": "rules",
     "household": "households",
     "duplicates": "duplicates",
+    "overlap": "overlap",
     "cycle": "cycles",
     "payments": "payments",
     "provider": "providers",

@@ -7,7 +7,7 @@ import typer
 from psycopg import Connection
 
 from adapters.port import Outcome
-from cva.cli import instructions
+from cva.cli import instructions, stops
 from cva.cli.cycles import DATE, LINES
 from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import Session, open_session
@@ -26,6 +26,7 @@ FILES_NOT_ACCEPTED = Problem(
 app = typer.Typer(help="Payment plans: prepare, approve, release, send, settle.",
                   no_args_is_help=True)  # fmt: skip
 instructions.add_to(app)
+stops.add_to(app)
 PLAN_COLUMNS = ("plan", "follows", "provider", "lines", "stopped", "total", "people", "digest")
 REASON = typer.Option("looked at lines, stops and control totals", help="Why you sign.")
 
@@ -226,6 +227,7 @@ def terms_of(
         approvers_needed=programme.approvals.approvers,
         thresholds=programme.thresholds,
         execute_on=on.date() if on else session.today,
+        emergency=bool(programme.emergency),
     )
 
 

@@ -117,6 +117,7 @@ def terms_of(stage: Stage, programme: Programme) -> Terms:
         approvers_needed=programme.approvals.approvers,
         thresholds=programme.thresholds,
         execute_on=stage.clock.today() + ahead,
+        emergency=bool(programme.emergency),
     )
 
 
@@ -176,7 +177,10 @@ def settle(stage: Stage, act: Act, plan: Plan) -> None:
 
 
 def decide_duplicates(stage: Stage) -> int:
-    """Decide every open pair: the registration that came first stays. Returns how many."""
+    """Decide every open pair: the registration that came first stays; another person merges.
+
+    Returns how many.
+    """
     with transaction(stage.engine) as conn:
         pairs = list(duplicates.open_pairs(conn))
         first = dict(
@@ -190,6 +194,10 @@ def decide_duplicates(stage: Stage) -> int:
                 conn, pair.left_id, pair.right_id, Verdict.SAME, kept,
                 "same identity number, same members", at=stage.clock.now(),
                 person_id=stage.actors["amal"].person_id,
+            )  # fmt: skip
+            duplicates.merge(
+                conn, pair.left_id, pair.right_id, at=stage.clock.now(),
+                person_id=stage.actors["deniz"].person_id,
             )  # fmt: skip
     return len(pairs)
 

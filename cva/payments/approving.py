@@ -14,7 +14,7 @@ from psycopg import Connection, sql
 
 from cva import acts, staff
 from cva.identifiers import new_id
-from cva.payments import planning
+from cva.payments import planning, stopping
 from cva.payments.accounts import Accounts, accounts_of, day_of
 from cva.payments.planning import Plan
 from ledgers.entries import EntryHead, record, reverse
@@ -90,6 +90,7 @@ def approve(
     earlier = acts.already(conn, key, body)
     if earlier is not None:
         return Approval(int(earlier["given"]), plan.approvers_needed, int(earlier["reserved"]))
+    stopping.end_overdue(conn, plan.cycle_id, at)
     given = sign(
         conn, plan, "approved", person_id=person_id, passphrase=passphrase, reason=reason, at=at
     )

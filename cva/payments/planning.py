@@ -4,13 +4,8 @@ A line that cannot be paid is not left out: it stands in the plan as *stopped* w
 a follow-up takes it up once the reason is gone. The plan is locked as it is made: its lines, sums
 and digest never change, and it is the digest that approvers sign.
 
-Reasons for stopping a line, in order of precedence:
-
-* `withdrawn` - a person confirmed the registration to be a duplicate of another;
-* `duplicate` - the same valid strong identifier stands in another live household, undecided;
-* `no_consent` - consent was refused;
-* `no_destination`, `doubtful_destination` - no card or account, or one that fails its check digits;
-* `doubtful_payee_name` - the name on the account is not in letters that a bank file carries.
+Why a line stops, whose work that is and what its deadline brings: `stopping`. What another agency
+gives the same people: `overlapping`.
 """
 
 from collections.abc import Sequence
@@ -21,8 +16,11 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from cva import acts, staff
+from cva.clock import ZONE
 from cva.identifiers import new_id
+from cva.payments import overlapping, stopping
 from cva.progress import Progress, stages
+from cva.registry import policies
 from ledgers.problems import Answer, Problem
 
 PLAN_NOT_FOUND = Problem(
@@ -117,6 +115,7 @@ class Terms:
     approvers_needed: int
     execute_on: date
     thresholds: tuple[tuple[int, int], ...] = ()
+    emergency: bool = False  # what is possible waits for hours, not for days
 
     def approvers_for(self, total_minor: int) -> int:
         """Return how many people must approve a plan of this total."""
@@ -180,36 +179,16 @@ _CANDIDATES = sql.SQL("""
     WHERE coalesce(v.version_id, w.version_id) IS NOT NULL
 """)
 
-_STOPS = sql.SQL("""
-    CREATE TEMPORARY TABLE stop ON COMMIT DROP AS
-    WITH pair AS MATERIALIZED (SELECT left_id, right_id FROM registry.open_pair)
-    SELECT c.household_id, c.kind,
-      CASE WHEN c.withdrawn THEN 'withdrawn'
-           WHEN p.household_id IS NOT NULL THEN 'duplicate'
-           WHEN v.consent_given IS FALSE THEN 'no_consent'
-           WHEN i.valid IS NULL THEN 'no_destination'
-           WHEN NOT i.valid THEN 'doubtful_destination'
-           WHEN NOT h.valid THEN 'doubtful_payee_name' END AS reason
-    FROM candidate c
-    JOIN registry.version v USING (version_id)
-    LEFT JOIN (SELECT left_id AS household_id FROM pair UNION SELECT right_id FROM pair) p
-      ON p.household_id = c.household_id
-    LEFT JOIN registry.identifier i
-      ON i.version_id = c.version_id AND i.member_no = 0 AND i.kind = %(destination)s
-    LEFT JOIN registry.identifier h
-      ON h.version_id = c.version_id AND h.member_no = 0 AND h.kind = 'account_holder'
-     AND %(destination)s = 'iban'
-""")
-
 _LINES = sql.SQL("""
     INSERT INTO payments.line (plan_id, line_no, cycle_id, household_id, version_id, kind, attempt,
       amount_minor, people, people_from, province, population_group, stopped, instruction_ref)
-    SELECT %(plan)s, line_no, %(cycle)s, household_id, version_id, kind, attempt, amount_minor,
-      people, people_from, province, population_group, reason,
+    SELECT %(plan)s, line_no, %(cycle)s, household_id, version_id, kind, attempt,
+      least(amount_minor, payable_minor), people, people_from, province, population_group, reason,
       upper(substr(%(plan)s, 6)) || lpad(line_no::text, 7, '0')
     FROM (
       SELECT row_number() OVER (ORDER BY c.rank, c.household_id, c.kind) AS line_no,
-             c.*, v.province, v.population_group, s.reason
+             c.*, v.province, v.population_group, s.reason,
+             CASE WHEN s.reason IS NULL THEN s.payable_minor END AS payable_minor
       FROM candidate c JOIN stop s USING (household_id, kind)
       JOIN registry.version v USING (version_id)
       WHERE %(keep_stopped)s OR s.reason IS NULL) numbered
@@ -332,12 +311,16 @@ def _lock(
     closed = "SELECT FROM programme.cycle_close WHERE cycle_id = %s"
     if conn.execute(closed, (draft.cycle_id,)).fetchone() is not None:
         raise CYCLE_CLOSED.refusal(cycle=draft.cycle_id)
+    stopping.end_overdue(conn, draft.cycle_id, draft.at)
+    due = policies.in_force(conn).hold.until(
+        draft.at.astimezone(ZONE), emergency=draft.terms.emergency
+    )
     plan_id = new_id("plan", draft.at)
     values: dict[str, object] = {
         "plan": plan_id, "cycle": draft.cycle_id, "run": draft.run_id,
         "parent": draft.parent_plan_id, "provider": draft.terms.provider,
         "currency": draft.terms.currency, "destination": draft.terms.destination,
-        "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at,
+        "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at, "due": due,
         "keep_stopped": draft.parent_plan_id is None,
     }  # fmt: skip
     through = stages(progress, _STAGES, conn.execute(source, values).rowcount)
@@ -346,8 +329,10 @@ def _lock(
     conn.execute(_CANDIDATES)
     conn.execute("ANALYZE candidate")
     next(through)
-    conn.execute(_STOPS, values)
+    overlapping.judge(conn, draft.cycle_id, draft.at, due=due)
+    conn.execute(stopping.STOPS, values)
     conn.execute("ANALYZE stop")
+    stopping.begin_clocks(conn, values)
     next(through)
     if conn.execute(_LINES, values).rowcount == 0:
         raise NOTHING_TO_PAY.refusal(cycle=draft.cycle_id)
@@ -356,8 +341,9 @@ def _lock(
     values |= {"approvers": draft.terms.approvers_for(int(payable[0]) if payable else 0)}
     conn.execute(_PLAN, values)
     conn.execute(_STOPPED, values)
+    stopping.record_stops(conn, values)
     next(through)
-    conn.execute("DROP TABLE wanted, candidate, stop")
+    conn.execute("DROP TABLE wanted, candidate, overlapping, stop")
     acts.record(
         conn, key=key, verb="prepare", object_id=plan_id, body=body,
         person_id=draft.person_id, at=draft.at, answer={"plan": plan_id},

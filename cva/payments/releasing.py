@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from cva import acts
 from cva.identifiers import new_id
-from cva.payments import planning
+from cva.payments import overlapping, planning, stopping
 from cva.payments.accounts import Accounts, accounts_of, day_of, wallet_ref
 from cva.payments.approving import sign, signatures
 from cva.payments.planning import Plan
@@ -83,7 +83,7 @@ def release(
 
     The same person again gets the same answer. `progress` is told how often a line has gone through
     one of the two stages. Raises `approvals_missing`, `preparer_may_not_sign`,
-    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`.
+    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`, `plan_overlaps`.
     """
     plan = planning.load(conn, plan_id)
     key, body = f"release:{plan_id}:{person_id}", {"digest": plan.digest.hex()}
@@ -92,6 +92,8 @@ def release(
         return Release(int(earlier["lines"]), plan.total_minor, int(earlier["files"]))
     if plan.lines == plan.stopped_lines:
         raise NOTHING_TO_RELEASE.refusal(plan=plan_id)
+    stopping.end_overdue(conn, plan.cycle_id, at)
+    overlapping.look_again(conn, plan_id, plan.cycle_id, at)
     sign(conn, plan, "released", person_id=person_id, passphrase=passphrase, reason=reason, at=at)
     lines = plan.lines - plan.stopped_lines
     through = stages(progress, _STAGES, lines)

@@ -155,6 +155,7 @@ class Programme(BaseModel):
     provider: ProgrammeProvider
     approvals: Approvals
     pack: NamedPack | None = None
+    emergency: Literal[True] | None = None  # what is only possible stops a line for hours, not days
     rules: RulePack
 
     @model_validator(mode="before")

@@ -1,9 +1,10 @@
-"""Charts of the reach report, as SVG that needs no script and no network.
+"""Charts of the reach report and of a pair's score, as SVG that needs no script and no network.
 
 Every chart shows the numbers of a table that stands beside it; colour is never the only signal.
 """
 
 import json
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
@@ -90,6 +91,31 @@ def unique_people(reach: Reach) -> str:
     bars = base.mark_bar(color=_COLOURS[0])
     labels = base.mark_text(align="left", dx=4).encode(text=alt.Text("people:Q", format=","))
     return _svg(bars + labels)
+
+
+def score(pieces: Sequence[tuple[str, str, str, int]]) -> str:
+    """Return the pieces of a score as steps from 0 to it: bits for and against, and the cap.
+
+    `pieces` are (fact, group, how it agrees, thousandths of a bit), in the order they are added.
+    """
+    rows, before = [], 0
+    for fact, group, level, millibits in pieces:
+        after = before + millibits
+        rows.append((fact, group, level, before / 1000, after / 1000))
+        before = after
+    rows.append(("score", "score", "", 0, before / 1000))
+    frame = pd.DataFrame(rows, columns=["fact", "evidence", "agreement", "from", "to"])
+    chart = (
+        alt.Chart(frame, width=WIDTH)
+        .mark_bar()
+        .encode(
+            y=alt.Y("fact:N", title=None, sort=None),
+            x=alt.X("from:Q", title="bits"),
+            x2="to:Q",
+            color=alt.Color("evidence:N", title=None, scale=alt.Scale(range=_COLOURS)),
+        )
+    )
+    return _svg(chart)
 
 
 def _svg(chart: alt.Chart | alt.LayerChart) -> str:

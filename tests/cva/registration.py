@@ -76,6 +76,16 @@ class Office:
         assert find_import(self.conn, origin) is None
         return take(self.conn, VAULT, origin, items, (self.amal, AT))
 
+    def second(self) -> str:
+        """Deniz of finance, the second of two people; hired when first asked for."""
+        hired = self.conn.execute("SELECT person_id FROM staff.person WHERE login = 'deniz'")
+        row = hired.fetchone()
+        if row is not None:
+            return str(row[0])
+        deniz = staff.add_person(self.conn, self.rana, "deniz", "Deniz Finance", WORDS, AT)
+        staff.grant_role(self.conn, self.rana, OWN, deniz.person_id, staff.Role.FINANCE, AT)
+        return deniz.person_id
+
     def one(self, query: str, *values: object) -> tuple[object, ...]:
         row = self.conn.execute(query, values).fetchone()
         assert row is not None

@@ -23,6 +23,7 @@ SCHEMA_FILES = tuple(
         "cva/schema.sql",
         "cva/packs.sql",
         "cva/selection.sql",
+        "cva/duplicates.sql",
     )
 )
 

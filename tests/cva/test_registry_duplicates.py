@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from cva.registry.duplicates import Pair, Verdict, decide, open_pairs
+from cva.registry.duplicates import Pair, Undone, Verdict, decide, merge, open_pairs, unmerge
 from ledgers.problems import Refusal
 from tests.cva.registration import AT, LAYLA, YUSUF, Office, open_office, record
 
@@ -26,6 +26,8 @@ def ruled(office: Office, pair: Pair, verdict: Verdict, kept: str | None, reason
         office.conn, pair.left_id, pair.right_id, verdict, kept, reason or "both cards seen",
         person_id=office.amal, at=AT,
     )  # fmt: skip
+    if verdict is Verdict.SAME:
+        merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
 
 
 def live(office: Office) -> set[str]:
@@ -66,12 +68,14 @@ def test_same_decision_again_changes_nothing(office: Office, pair: Pair) -> None
     turned = Pair(pair.right_id, pair.left_id)
     ruled(office, turned, Verdict.SAME, pair.right_id, "asked again")
     assert office.conn.execute(
-        "SELECT verdict, kept_id, reason, person_id FROM registry.duplicate_decision"
+        "SELECT verdict, kept_key, reason, person_id FROM duplicates.decision"
     ).fetchall() == [("same", pair.right_id, "both cards seen", office.amal)]
 
 
-@pytest.mark.parametrize("second", [Verdict.SAME, Verdict.DIFFERENT])
-def test_decision_stands(office: Office, pair: Pair, second: Verdict) -> None:
+@pytest.mark.parametrize("second", [Verdict.SAME, Verdict.DIFFERENT, Verdict.ASK])
+def test_what_two_people_merged_is_not_decided_otherwise(
+    office: Office, pair: Pair, second: Verdict
+) -> None:
     ruled(office, pair, Verdict.SAME, pair.right_id)
     kept = pair.left_id if second is Verdict.SAME else None
     with pytest.raises(Refusal, match="pair_decided"):
@@ -114,3 +118,115 @@ def test_unclear_decisions_are_refused(office: Office, pair: Pair) -> None:
             person_id=office.rana, at=AT,
         )  # fmt: skip
     assert list(open_pairs(office.conn)) == [pair]
+
+
+def refused(code: str) -> pytest.RaisesExc[psycopg.Error]:
+    """What the database itself refuses."""
+    return pytest.raises(psycopg.Error, match=code)
+
+
+def facts_of(office: Office) -> list[tuple]:
+    """Everything that is live, with its members and identifiers."""
+    return office.conn.execute(
+        "SELECT v.*, m.*, i.kind, i.token, i.valid FROM registry.live v"
+        " JOIN registry.member m USING (version_id)"
+        " LEFT JOIN registry.identifier i USING (version_id, member_no)"
+        " ORDER BY v.version_id, m.member_no, i.kind"
+    ).fetchall()
+
+
+def test_one_person_withdraws_nobody(office: Office, pair: Pair) -> None:
+    decide(
+        office.conn, pair.left_id, pair.right_id, Verdict.SAME, pair.left_id, "seen",
+        person_id=office.amal, at=AT,
+    )  # fmt: skip
+    assert live(office) >= {pair.left_id, pair.right_id}
+    assert list(open_pairs(office.conn)) == [pair]  # its lines go on waiting
+    with refused("second_person_needed"), office.conn.transaction():
+        merge(office.conn, pair.left_id, pair.right_id, person_id=office.amal, at=AT)
+    assert live(office) >= {pair.left_id, pair.right_id}
+    with refused("role_missing"), office.conn.transaction():
+        merge(office.conn, pair.left_id, pair.right_id, person_id=office.rana, at=AT)
+
+    kept = merge(office.conn, pair.right_id, pair.left_id, person_id=office.second(), at=AT)
+
+    assert kept == pair.left_id
+    assert pair.right_id not in live(office)
+
+
+def test_nothing_is_merged_that_nobody_decided(office: Office, pair: Pair) -> None:
+    with pytest.raises(Refusal, match="merge_not_decided"):
+        merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
+    ruled(office, pair, Verdict.DIFFERENT, None)
+    with pytest.raises(Refusal, match="merge_not_decided"):
+        merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
+    with refused("merge_not_decided"), office.conn.transaction():
+        office.conn.execute(
+            "INSERT INTO duplicates.merge (decision_id, kept_key, gone_key, person_id, at)"
+            " SELECT decision_id, left_key, right_key, %s, at FROM duplicates.decision",
+            (office.second(),),
+        )
+
+
+def test_unmerging_restores_both_and_what_is_known_of_them(office: Office, pair: Pair) -> None:
+    before = facts_of(office)
+    ruled(office, pair, Verdict.SAME, pair.right_id)
+    assert facts_of(office) != before
+
+    asked = unmerge(
+        office.conn, pair.left_id, pair.right_id, "both came", person_id=office.amal, at=AT
+    )
+    again = unmerge(office.conn, pair.left_id, pair.right_id, "y", person_id=office.amal, at=AT)
+    assert again is Undone.ASKED
+    with refused("second_person_needed"), office.conn.transaction():
+        office.conn.execute(
+            "INSERT INTO duplicates.unmerge SELECT merge_id, person_id, at"
+            " FROM duplicates.unmerge_request"
+        )
+    assert facts_of(office) != before  # one person undoes nothing
+    done = unmerge(
+        office.conn, pair.left_id, pair.right_id, "both came", person_id=office.second(), at=AT
+    )
+
+    assert (asked, done) == (Undone.ASKED, Undone.UNDONE)
+    assert facts_of(office) == before
+    assert list(open_pairs(office.conn)) == [pair]  # asked again
+    with pytest.raises(Refusal, match="not_merged"):
+        unmerge(office.conn, pair.left_id, pair.right_id, "again", person_id=office.amal, at=AT)
+    with pytest.raises(Refusal, match="pair_reason_missing"):
+        unmerge(office.conn, pair.left_id, pair.right_id, " ", person_id=office.amal, at=AT)
+    ruled(office, pair, Verdict.SAME, pair.left_id)  # and decided otherwise
+    assert pair.right_id not in live(office)
+
+
+def test_what_stands_for_nothing_is_not_merged_into(office: Office, pair: Pair) -> None:
+    office.take(record("4"))
+    (third,) = {p.right_id for p in open_pairs(office.conn)} - {pair.right_id}
+    chain = [(pair.left_id, pair.right_id, pair.left_id), (pair.right_id, third, pair.right_id)]
+    for left, right, kept in chain:
+        decide(office.conn, left, right, Verdict.SAME, kept, "seen", person_id=office.amal, at=AT)
+    merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
+    with refused("merged_already"), office.conn.transaction():
+        merge(office.conn, pair.right_id, third, person_id=office.second(), at=AT)
+    assert third in live(office)
+
+
+def test_same_evidence_is_not_asked_about_again_other_evidence_is(
+    office: Office, pair: Pair
+) -> None:
+    ruled(office, pair, Verdict.DIFFERENT, None)
+    both = record("2", "r2", members=[LAYLA, YUSUF], answers={"rcsi": "3"})
+    office.take(both)  # another answer: the identifiers that the two share are the same
+    assert list(open_pairs(office.conn)) == []
+
+    omar = {**YUSUF, "id_type": "passport", "id_number": "N0123456"}
+    office.take(record("1", "r3", members=[LAYLA, omar]), record("2", "r3", members=[LAYLA, omar]))
+
+    assert list(open_pairs(office.conn)) == [pair]
+
+
+def test_asking_keeps_the_pair_open(office: Office, pair: Pair) -> None:
+    ruled(office, pair, Verdict.ASK, None)
+    assert list(open_pairs(office.conn)) == [pair]
+    ruled(office, pair, Verdict.DIFFERENT, None)
+    assert list(open_pairs(office.conn)) == []

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cva.registry import snapshot as snapshots
-from cva.registry.duplicates import Verdict, decide, open_pairs
+from cva.registry.duplicates import Verdict, decide, merge, open_pairs
 from cva.registry.snapshot import write_snapshot
 from tests.cva.registration import AT, FIELDS, LAYLA, YUSUF, Office, open_office, record
 
@@ -88,6 +88,7 @@ def test_snapshot_takes_the_latest_version_and_no_withdrawn_household(
         office.conn, pair.left_id, pair.right_id, Verdict.SAME, pair.right_id, "seen together",
         person_id=office.amal, at=AT,
     )  # fmt: skip
+    merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
     snapshot = write_snapshot(office.conn, tmp_path, {"rcsi": "int"})
     rows = pq.read_table(snapshot.households).to_pylist()
     assert sorted((row["rcsi"], row["household_id"] == pair.right_id) for row in rows) == [

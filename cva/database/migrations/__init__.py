@@ -1,11 +1,12 @@
 r"""Migrations: plain-SQL revisions, applied in order by the owner of the schemas.
 
-`ledgers/schema.sql`, `ledgers/matching.sql`, `cva/schema.sql`, `cva/packs.sql` and
-`cva/selection.sql` are the truth. A revision is a file of SQL below `sql/`, executed as it stands;
-a test compares what the revisions make with what these files make, both ways. Until the first
-release there is one revision, `sql/0001_first.sql`, and it is the files one after the other:
+`ledgers/schema.sql`, `ledgers/matching.sql`, `cva/schema.sql`, `cva/packs.sql`,
+`cva/selection.sql` and `cva/duplicates.sql` are the truth. A revision is a file of SQL below
+`sql/`, executed as it stands; a test compares what the revisions make with what these files make,
+both ways. Until the first release there is one revision, `sql/0001_first.sql`, and it is the files
+one after the other:
 
-    cat {ledgers/{schema,matching},cva/{schema,packs,selection}}.sql \
+    cat {ledgers/{schema,matching},cva/{schema,packs,selection,duplicates}}.sql \
       > cva/database/migrations/sql/0001_first.sql
 
 Revisions only go forward: nothing recorded is ever taken away, a mistake is mended by the next one.

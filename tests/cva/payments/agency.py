@@ -7,7 +7,7 @@ programme, Deniz, Omar and Selin are finance officers, Ines audits, Sam has no r
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import Engine
 
+from adapters.assistance import ListMapping, write_list
 from adapters.cards import CardFiles, FolderChannel
 from adapters.iso20022 import Iso20022
 from adapters.port import Channel, Document, Operation, Record
@@ -39,7 +40,11 @@ from cva.payments import (
 from cva.payments.funding import Funding
 from cva.payments.planning import Plan, Terms
 from cva.providers import Provider
+from cva.registry import duplicates, linking
+from cva.registry.duplicates import Verdict
 from cva.registry.importing import Origin, find_import, take
+from cva.registry.linking import Scope
+from cva.registry.lists import ListSummary, import_list
 from cva.staff.keys import new_sealed_key
 from cva.vault import Vault
 from ledgers import balances, verification
@@ -139,6 +144,7 @@ class Agency:
     cycle_id: str = ""
     contract: dict[str, object] | None = None  # with the provider; none stated: spent at the load
     thresholds: tuple[tuple[int, int], ...] = ()  # plans above a total need more approvers
+    need: str = ""  # what the programme is for; none stated: nobody compares it
     provider: Provider = field(init=False)
     engine: Engine = field(init=False)
 
@@ -364,6 +370,32 @@ class Agency:
                 at=self.clock.now(),
             )  # fmt: skip
 
+    def decide(self, left: str, right: str, verdict: Verdict, kept: str | None = None) -> None:
+        """Let Amal decide about two households, or two people."""
+        with transaction(self.engine) as conn:
+            duplicates.decide(
+                conn, left, right, verdict, kept, "met them", person_id=self.id_of("amal"),
+                at=self.clock.now(),
+            )  # fmt: skip
+
+    def merge(self, left: str, right: str, *, kept: str, by: str = "deniz") -> None:
+        """Let Amal decide that two are the same, and somebody of finance merge them."""
+        self.decide(left, right, Verdict.SAME, kept)
+        with transaction(self.engine) as conn:
+            duplicates.merge(conn, left, right, person_id=self.id_of(by), at=self.clock.now())
+
+    def take_list(self, rows: Iterable[Mapping[str, str]], agency: str = "KIZILAY") -> ListSummary:
+        """Let Amal import another agency's list, and match its people with ours."""
+        path = self.folder / f"{agency}-{self.clock.now():%H%M%S}.csv"
+        write_list(path, rows)
+        mapping = ListMapping(agency=agency)
+        taken = import_list(self.engine, VAULT, self.clock, self.id_of("amal"), path, mapping)
+        self.link(Scope.LISTS)
+        return taken
+
+    def link(self, scope: Scope = Scope.WHOLE) -> linking.Run:
+        return linking.run(self.engine, VAULT, self.clock, self.id_of("amal"), scope)
+
     # --- what stands ---
 
     def id_of(self, login: str) -> str:
@@ -474,6 +506,8 @@ class Agency:
         }  # fmt: skip
         if self.contract is not None:
             document["provider"]["contract"] = self.contract
+        if self.need:
+            document |= {"need": self.need, "agency": "Umut", "cycles": "monthly"}
         amal, at = self.id_of("amal"), self.clock.now()
         programme_id, cycle_id = new_id("pgm", at), new_id("cyc", at)
         number = conn.execute(
@@ -534,10 +568,11 @@ def agency_with(
     kind: str,
     houses: Iterable[House],
     contract: dict[str, object] | None = None,
+    need: str = "",
 ) -> Agency:
     """An agency that registered and assessed these households; nothing is prepared."""
     listed = list(houses)
-    made = Agency(database, folder, kind, contract=contract)
+    made = Agency(database, folder, kind, contract=contract, need=need)
     made.found()
     made.register(listed)
     made.assess(listed)

@@ -249,11 +249,7 @@ def test_duplicates_and_refused_consent_stop_a_line_visibly(cards: Agency) -> No
     }  # fmt: skip
     cards.cancel(plan)
     left, right = sorted((first, second))
-    cards.raw(
-        "INSERT INTO registry.duplicate_decision VALUES (%(left)s, %(right)s, 'same', %(kept)s,"
-        " 'met them', %(amal)s, now())",
-        left=left, right=right, kept=first, amal=cards.id_of("amal"),
-    )  # fmt: skip
+    cards.merge(left, right, kept=first)
     again = cards.prepare(key="again")
     assert stops(cards, again) == {
         "Yusuf Saleh": "withdrawn", "Maryam Aziz": "no_consent",

@@ -1,0 +1,1 @@
+"""The bench of duplicates: a generated registry with its truth, accuracy, and speed."""
