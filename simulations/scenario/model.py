@@ -1,0 +1,342 @@
+"""What a scenario file holds: one question, and everything that is assumed to answer it.
+
+Shares and rates are numbers from 0 to 1 a month unless their name says a year; amounts are
+decimals of their currency; days are the first day they hold on. An assumption that is not known is
+written as a distribution (`chances`). The canonical form is hashed with SHA-256: a report names
+the hash, so that its figures can be computed again.
+
+Vocabulary: the *base pack* is the rule pack that runs today; an *overlay* changes dated parameters
+of it; a *variant* is another way of doing things, compared with the base under the same chances; a
+*stress path* is a fixed exchange-rate path shown beside the fan; a *grant*'s *lead* is how many
+months before payment its money is drawn and exchanged.
+"""
+
+import json
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, field_serializer, model_validator
+
+from eligibility.entitlements import Amount, Entitlement
+from eligibility.rules.pack import STRICT, Code, Id, Label, Words
+from eligibility.selection import Selection
+from simulations.scenario.chances import Assumption, Chance, Number
+
+MONTHS_MAX = 120
+DRAWS_MAX = 20_000
+SYNTHETIC_MAX = 1_000_000
+
+Question = Literal[
+    "cost", "rule_change", "frontier", "shock", "expansion", "comparison", "targeting"
+]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Province = Annotated[str, Field(pattern=r"^TR-[0-9]{2}$")]
+Months = Annotated[int, Field(ge=1, le=MONTHS_MAX)]
+NEVER = Chance(fixed=Decimal(0))
+ALWAYS = Chance(fixed=Decimal(1))
+
+
+class Synthetic(BaseModel):
+    """Households that do not exist: how many are made, how many they stand for, in how many tries.
+
+    Every try has a seed of its own; the spread between them is the structural uncertainty.
+    """
+
+    model_config = STRICT
+
+    households: Annotated[int, Field(ge=100, le=SYNTHETIC_MAX)]
+    represents: Annotated[int, Field(ge=100, le=100_000_000)] | None = None
+    tries: Annotated[int, Field(ge=1, le=20)] = 1
+
+
+class Population(BaseModel):
+    """Who there is, where no snapshot is handed over."""
+
+    model_config = STRICT
+
+    synthetic: Synthetic
+
+
+class Change(BaseModel):
+    """One value of a dated parameter, in force from a day until the parameter's next."""
+
+    model_config = STRICT
+
+    parameter: Id
+    first_day: date = Field(alias="from")
+    value: object
+    source: Words
+
+
+class Indexation(BaseModel):
+    """When the transfer value is looked at again, and when it then follows prices."""
+
+    model_config = STRICT
+
+    follows: Literal["prices", "exchange"]
+    every_months: Months
+    trigger_percent: Number = Decimal(0)
+    share: Number = Decimal(1)
+    round_to: Amount | None = None
+
+
+class RuleBook(BaseModel):
+    """Which rules run: a pack (a file beside the scenario) or a programme, and what is changed."""
+
+    model_config = STRICT
+
+    pack: Words | None = None
+    programme: Code | None = None
+    overlay: tuple[Change, ...] = ()
+    selection: Selection | None = None
+    entitlement: Entitlement | None = None
+    every_months: Months = 6
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.pack is None) == (self.programme is None):
+            message = "give either pack (a file) or programme (the code of a shipped programme)"
+            raise ValueError(message)
+        return self
+
+
+class Variant(BaseModel):
+    """Another way of doing things: what it changes of the base; the rest stays."""
+
+    model_config = STRICT
+
+    code: Code
+    name: Label
+    pack: Words | None = None
+    overlay: tuple[Change, ...] = ()
+    selection: Selection | None = None
+    entitlement: Entitlement | None = None
+    indexation: Indexation | None = None
+
+
+class Caseload(BaseModel):
+    """How the number of households moves; rates are of a month.
+
+    `arrivals` are new registrations as a share of those registered at the start, of the same
+    composition; `exits` the share that leaves; `take_up` the share of those entitled who are paid;
+    `recertification` loses a share of the paid every so many months, who do not return.
+    """
+
+    model_config = STRICT
+
+    arrivals: Assumption = NEVER
+    exits: Assumption = NEVER
+    take_up: Assumption = ALWAYS
+    recertification_months: Months | None = None
+    recertification_loss: Assumption = NEVER
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.recertification_months is None) != (self.recertification_loss == NEVER):
+            message = "recertification_months and recertification_loss go together"
+            raise ValueError(message)
+        return self
+
+
+class Jumps(BaseModel):
+    """Sudden losses of value on top of the path: how often a year, and by how many per cent."""
+
+    model_config = STRICT
+
+    per_year: Assumption
+    percent: Assumption
+
+
+class Exchange(BaseModel):
+    """The exchange-rate path: TRY for one unit of another currency.
+
+    `rates` are those of the start (the last recorded month where they are left out). `fixed` keeps
+    them (a budget rate); `path` follows monthly rates written under `path`; `bootstrap` draws
+    blocks of recorded months; `lognormal` draws months with the mean and spread of the record.
+    """
+
+    model_config = STRICT
+
+    model: Literal["fixed", "path", "bootstrap", "lognormal"]
+    rates: dict[Currency, Number] = Field(default_factory=dict)
+    path: dict[Currency, tuple[Number, ...]] = Field(default_factory=dict)
+    known_until: date | None = None
+    window_months: Annotated[int, Field(ge=12, le=600)] = 60
+    block_months: Annotated[int, Field(ge=1, le=60)] = 6
+    jumps: Jumps | None = None
+
+
+class Stress(BaseModel):
+    """A fixed path: a jump in one month, or months of the record played again from one of them."""
+
+    model_config = STRICT
+
+    code: Code
+    name: Label
+    jump_percent: Number | None = None
+    frozen_months: Annotated[int, Field(ge=0, le=MONTHS_MAX)] = 0
+    replay_from: date | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.jump_percent is None) == (self.replay_from is None):
+            message = "give either jump_percent or replay_from (a month of the record)"
+            raise ValueError(message)
+        return self
+
+
+class Inflation(BaseModel):
+    """Consumer prices: their own rise in a year, and the share of exchange-rate moves passed on."""
+
+    model_config = STRICT
+
+    annual: Assumption
+    pass_through: Assumption = NEVER
+
+
+class Basket(BaseModel):
+    """The minimum expenditure basket of one person in a month, in prices of the start."""
+
+    model_config = STRICT
+
+    per_person: Amount
+    source: Words
+
+
+class Prices(BaseModel):
+    """Exchange rates, consumer prices, the basket."""
+
+    model_config = STRICT
+
+    exchange: Exchange
+    inflation: Inflation
+    basket: Basket | None = None
+    stress: tuple[Stress, ...] = ()
+
+
+class Costs(BaseModel):
+    """What paying costs beside the transfers, and what does not arrive.
+
+    `fee_share` is of the amount delivered, `fee_each` of every instruction, `fixed_month` of every
+    month (all in the pack's currency). `failed` is the share of payments that are not delivered in
+    a month, `returned` the share of delivered money that comes back in the next.
+    """
+
+    model_config = STRICT
+
+    fee_share: Assumption = NEVER
+    fee_each: Amount = Decimal(0)
+    fixed_month: Amount = Decimal(0)
+    failed: Assumption = NEVER
+    returned: Assumption = NEVER
+
+
+class Grant(BaseModel):
+    """A donor's money: currency, amount, window, earmarks, what may be drawn in a month, lead."""
+
+    model_config = STRICT
+
+    code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9-]{1,30}$")]
+    donor: Words
+    currency: Currency
+    amount: Amount
+    first_day: date = Field(alias="from")
+    last_day: date = Field(alias="to")
+    provinces: tuple[Province, ...] = ()
+    ceiling_month: Amount | None = None
+    lead_months: Annotated[int, Field(ge=0, le=12)] = 0
+
+
+class Frontier(BaseModel):
+    """Transfer values to try: what each person gets in a month, in the pack's currency."""
+
+    model_config = STRICT
+
+    values: Annotated[tuple[Amount, ...], Field(min_length=2, max_length=200)]
+    months: Months
+
+
+class Expenditure(BaseModel):
+    """What a person spends in a month: a stated lognormal distribution, or a column of a survey.
+
+    `effects` move the logarithm of the median by so much for each unit of a fact of the base pack,
+    so that poverty has to do with what rules can see.
+    """
+
+    model_config = STRICT
+
+    column: Id | None = None
+    median: Amount | None = None
+    sigma: Number | None = None
+    effects: dict[Id, Number] = Field(default_factory=dict)
+    source: Words
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        stated = self.median is not None and self.sigma is not None
+        if (self.column is None) != stated or (self.column is not None and self.effects):
+            message = "give either column (of a survey), or median and sigma"
+            raise ValueError(message)
+        if self.sigma is not None and self.sigma <= 0:
+            message = "sigma is above zero"
+            raise ValueError(message)
+        return self
+
+
+class Targeting(BaseModel):
+    """Whom the transfers are for: those who spend less than the line a person and month."""
+
+    model_config = STRICT
+
+    line: Amount
+    line_source: Words
+    expenditure: Expenditure
+
+
+class Scenario(BaseModel):
+    """One question with its assumptions."""
+
+    model_config = STRICT
+
+    code: Code
+    question: Question
+    title: Label
+    about: Label
+    start: date
+    months: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    draws: Annotated[int, Field(ge=100, le=DRAWS_MAX)] = 2000
+    currencies: tuple[Currency, ...] = ("USD", "EUR")
+    population: Population
+    rules: RuleBook
+    variants: Annotated[tuple[Variant, ...], Field(max_length=6)] = ()
+    caseload: Caseload = Caseload()
+    indexation: Indexation | None = None
+    prices: Prices
+    costs: Costs = Costs()
+    grants: tuple[Grant, ...] = ()
+    frontier: Frontier | None = None
+    targeting: Targeting | None = None
+
+    @field_serializer("start")
+    def _day(self, start: date) -> str:
+        return start.isoformat()
+
+    def document(self) -> dict[str, object]:
+        """Return the canonical form as JSON values; `from_document` reads it back."""
+        content: dict[str, object] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return content
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the canonical form, in hexadecimal."""
+        text = json.dumps(
+            self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        return sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def from_document(cls, document: object) -> "Scenario":
+        """Return the scenario of a canonical form that stands in a manifest."""
+        return cls.model_validate(document, strict=False)
