@@ -2,7 +2,8 @@
 
 Shares and rates are numbers from 0 to 1 a month unless their name says a year; amounts are
 decimals of their currency; days are the first day they hold on. An assumption that is not known is
-written as a distribution (`chances`). The canonical form is hashed with SHA-256: a report names
+written as a distribution (`simulations.distributions`), a known one as a
+plain number. The canonical form is hashed with SHA-256: a report names
 the hash, so that its figures can be computed again.
 
 Vocabulary: the *base pack* is the rule pack that runs today; an *overlay* changes dated parameters
@@ -17,12 +18,12 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, field_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_serializer, model_validator
 
 from eligibility.entitlements import Amount, Entitlement
 from eligibility.rules.pack import STRICT, Code, Id, Label, Words
 from eligibility.selection import Selection
-from simulations.scenario.chances import Assumption, Chance, Number
+from simulations.distributions import Constant, Distribution, Number
 
 MONTHS_MAX = 120
 DRAWS_MAX = 20_000
@@ -34,8 +35,17 @@ Question = Literal[
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Province = Annotated[str, Field(pattern=r"^TR-[0-9]{2}$")]
 Months = Annotated[int, Field(ge=1, le=MONTHS_MAX)]
-NEVER = Chance(fixed=Decimal(0))
-ALWAYS = Chance(fixed=Decimal(1))
+NEVER = Constant(value=Decimal(0))
+ALWAYS = Constant(value=Decimal(1))
+
+
+def _written(value: object) -> object:
+    """Take a plain number for what it is: an assumption that is known."""
+    known = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return {"kind": "constant", "value": value} if known else value
+
+
+Assumption = Annotated[Distribution, BeforeValidator(_written)]
 
 
 class Synthetic(BaseModel):
