@@ -2,9 +2,9 @@
 
 Shares and rates are numbers from 0 to 1 a month unless their name says a year; amounts are
 decimals of their currency; days are the first day they hold on. An assumption that is not known is
-written as a distribution (`simulations.distributions`), a known one as a
-plain number. The canonical form is hashed with SHA-256: a report names
-the hash, so that its figures can be computed again.
+written as a distribution (`simulations.distributions`), a known one as a plain number. The
+canonical form is hashed with SHA-256: a report names the hash, so that its figures can be computed
+again.
 
 Vocabulary: the *base pack* is the rule pack that runs today; an *overlay* changes dated parameters
 of it; a *variant* is another way of doing things, compared with the base under the same chances; a
@@ -32,7 +32,9 @@ SYNTHETIC_MAX = 1_000_000
 Question = Literal[
     "cost", "rule_change", "frontier", "shock", "expansion", "comparison", "targeting"
 ]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Foreign = Literal["USD", "EUR"]
+Currency = Literal["TRY", "USD", "EUR"]
+Rate = Annotated[Number, Field(gt=0, le=1_000_000)]
 Province = Annotated[str, Field(pattern=r"^TR-[0-9]{2}$")]
 Months = Annotated[int, Field(ge=1, le=MONTHS_MAX)]
 NEVER = Constant(value=Decimal(0))
@@ -85,11 +87,10 @@ class Indexation(BaseModel):
 
     model_config = STRICT
 
-    follows: Literal["prices", "exchange"]
+    follows: Literal["prices", "USD", "EUR"]
     every_months: Months
-    trigger_percent: Number = Decimal(0)
-    share: Number = Decimal(1)
-    round_to: Amount | None = None
+    trigger_percent: Annotated[Number, Field(ge=0, le=1000)] = Decimal(0)
+    round_to: Amount = Decimal("0.01")
 
 
 class RuleBook(BaseModel):
@@ -151,59 +152,75 @@ class Caseload(BaseModel):
 
 
 class Jumps(BaseModel):
-    """Sudden losses of value on top of the path: how often a year, and by how many per cent."""
+    """Sudden losses of value on top of the path: how often a year, by what share (0.27 is 27 %)."""
 
     model_config = STRICT
 
     per_year: Assumption
-    percent: Assumption
+    share: Assumption
 
 
 class Exchange(BaseModel):
     """The exchange-rate path: TRY for one unit of another currency.
 
-    `rates` are those of the start (the last recorded month where they are left out). `fixed` keeps
-    them (a budget rate); `path` follows monthly rates written under `path`; `bootstrap` draws
-    blocks of recorded months; `lognormal` draws months with the mean and spread of the record.
+    `fixed` keeps `rates` (a budget rate; those known last where none are written), `given` follows
+    monthly rates written under `path`; `bootstrap` draws blocks of recorded months; `lognormal`
+    draws months with the mean, spread and correlation of the record. Both begin at the rates known
+    last: those of `known_until` (YYYY-MM), or of the record's last month before the start.
     """
 
     model_config = STRICT
 
-    model: Literal["fixed", "path", "bootstrap", "lognormal"]
-    rates: dict[Currency, Number] = Field(default_factory=dict)
-    path: dict[Currency, tuple[Number, ...]] = Field(default_factory=dict)
-    known_until: date | None = None
+    kind: Literal["fixed", "given", "bootstrap", "lognormal"]
+    rates: dict[Foreign, Rate] = Field(default_factory=dict)
+    path: dict[Foreign, tuple[Rate, ...]] = Field(default_factory=dict)
+    known_until: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")] | None = None
     window_months: Annotated[int, Field(ge=12, le=600)] = 60
     block_months: Annotated[int, Field(ge=1, le=60)] = 6
     jumps: Jumps | None = None
 
 
 class Stress(BaseModel):
-    """A fixed path: a jump in one month, or months of the record played again from one of them."""
+    """A fixed path beside the fan: one jump, or months of the record played again.
+
+    `frozen_months` of no change come before it.
+    """
 
     model_config = STRICT
 
     code: Code
     name: Label
-    jump_percent: Number | None = None
+    jump_share: Annotated[Number, Field(gt=-1, le=100)] | None = None
+    replay_from: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")] | None = None
+    replay_months: Months | None = None
     frozen_months: Annotated[int, Field(ge=0, le=MONTHS_MAX)] = 0
-    replay_from: date | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.jump_percent is None) == (self.replay_from is None):
-            message = "give either jump_percent or replay_from (a month of the record)"
+        if (self.jump_share is None) == (self.replay_from is None):
+            message = "give either jump_share or replay_from (a month of the record)"
             raise ValueError(message)
         return self
 
 
 class Inflation(BaseModel):
-    """Consumer prices: their own rise in a year, and the share of exchange-rate moves passed on."""
+    """Consumer prices: their own rise in a year, and the share of a move of the dollar passed on.
+
+    `monthly` writes the months down instead.
+    """
 
     model_config = STRICT
 
-    annual: Assumption
-    pass_through: Assumption = NEVER
+    annual: Assumption | None = None
+    passed_on: Assumption = NEVER
+    monthly: tuple[Number, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.annual is None) == (not self.monthly):
+            message = "give either annual or monthly"
+            raise ValueError(message)
+        return self
 
 
 class Basket(BaseModel):
@@ -318,7 +335,6 @@ class Scenario(BaseModel):
     months: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     draws: Annotated[int, Field(ge=100, le=DRAWS_MAX)] = 2000
-    currencies: tuple[Currency, ...] = ("USD", "EUR")
     population: Population
     rules: RuleBook
     variants: Annotated[tuple[Variant, ...], Field(max_length=6)] = ()

@@ -8,7 +8,6 @@ looked for beside the scenario; a programme's pack is handed over by whoever kno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,11 @@ from eligibility.entitlements import Amount, exact_problem
 from eligibility.rules.checked import load_pack, read_text, refused, rules_of
 from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
 from eligibility.rules.pack import Parameter, RulePack
-from ledgers.money import exponent
 from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
 from simulations.distributions import Distribution
-from simulations.rates import CURRENCIES
+from simulations.months import month_after
+from simulations.projection.prices import drawn_prices, stress_prices
+from simulations.randomness import Randomness
 from simulations.scenario.model import MONTHS_MAX, Change, Grant, Scenario
 
 SCENARIO_REFUSED = Problem(
@@ -74,16 +74,6 @@ SCENARIO_LACKS = Problem(
     "scenario_lacks",
     "The question {question} cannot be answered without {what}.",
     "Add {what} to the scenario.",
-)
-SCENARIO_RATE_MISSING = Problem(
-    "scenario_rate_missing",
-    "There is no exchange rate for {currency}.",
-    "Give its rate (TRY for one unit) under prices, exchange, rates.",
-)
-SCENARIO_PATH_SHORT = Problem(
-    "scenario_path_short",
-    "The path of {currency} has {given} months; the scenario has {months}.",
-    "Give one rate for each month.",
 )
 SCENARIO_CURRENCY = Problem(
     "scenario_currency",
@@ -164,21 +154,6 @@ def _base_pack(scenario: Scenario, folder: Path, programme_pack: PackOf) -> Rule
     if scenario.rules.programme is not None:
         return programme_pack(scenario.rules.programme)
     return load_pack(folder / str(scenario.rules.pack))
-
-
-def months_of(scenario: Scenario) -> list[date]:
-    """Return the first days of the scenario's months."""
-    return [month_after(scenario.start, count) for count in range(scenario.months)]
-
-
-def month_after(day: date, months: int) -> date:
-    """Return the first day of the month that comes `months` after that of `day`.
-
-    >>> month_after(date(2026, 11, 1), 3)
-    datetime.date(2027, 2, 1)
-    """
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, 1)
 
 
 class _Fitting:
@@ -277,8 +252,7 @@ class _Fitting:
         if scenario.start.day != 1:
             first = scenario.start.replace(day=1)
             self.report(SCENARIO_START, ("start",), on=scenario.start, first=first)
-        if scenario.rules.pack is not None or scenario.rules.programme is not None:
-            self.check_currency()
+        self.check_currency()
         self.check_question()
         self.check_codes()
         self.check_rates()
@@ -316,8 +290,8 @@ class _Fitting:
 
     def check_rates(self) -> None:
         caseload, costs = self.scenario.caseload, self.scenario.costs
-        prices = self.scenario.prices
-        shares: tuple[tuple[YamlPath, Distribution, int], ...] = (
+        inflation, jumps = self.scenario.prices.inflation, self.scenario.prices.exchange.jumps
+        shares: list[tuple[YamlPath, Distribution, int]] = [
             (("caseload", "arrivals"), caseload.arrivals, 1),
             (("caseload", "exits"), caseload.exits, 1),
             (("caseload", "take_up"), caseload.take_up, 1),
@@ -325,9 +299,13 @@ class _Fitting:
             (("costs", "fee_share"), costs.fee_share, 1),
             (("costs", "failed"), costs.failed, 1),
             (("costs", "returned"), costs.returned, 1),
-            (("prices", "inflation", "annual"), prices.inflation.annual, 100),
-            (("prices", "inflation", "pass_through"), prices.inflation.pass_through, 1),
-        )
+            (("prices", "inflation", "passed_on"), inflation.passed_on, 2),
+        ]
+        if inflation.annual is not None:
+            shares.append((("prices", "inflation", "annual"), inflation.annual, 100))
+        if jumps is not None:
+            at: YamlPath = ("prices", "exchange", "jumps")
+            shares += [((*at, "per_year"), jumps.per_year, 12), ((*at, "share"), jumps.share, 10)]
         for path, chance, most in shares:
             least_value, most_value = chance.quantile(np.array([0.0, 1.0]))
             wrong = least_value if least_value < 0 else most_value
@@ -359,25 +337,18 @@ class _Fitting:
                 self.report(problem.problem, (*path, name), **problem.facts)
 
     def check_exchange(self) -> None:
-        scenario, exchange = self.scenario, self.scenario.prices.exchange
-        used = {*scenario.currencies, *(grant.currency for grant in scenario.grants)} - {"TRY"}
-        for currency in sorted(used):
-            exponent(currency)
-            if currency not in CURRENCIES and currency not in exchange.rates:
-                path: YamlPath = ("prices", "exchange", "rates")
-                self.report(SCENARIO_RATE_MISSING, path, currency=currency)
-        for currency, rates in exchange.path.items():
-            if len(rates) != self.horizon:
-                self.report(
-                    SCENARIO_PATH_SHORT, ("prices", "exchange", "path", currency),
-                    currency=currency, given=len(rates), months=self.horizon,
-                )  # fmt: skip
-        for currency, rate in exchange.rates.items():
-            if rate <= 0:
-                self.report(
-                    SCENARIO_RATE_UNFIT, ("prices", "exchange", "rates", currency),
-                    field=currency, value=rate, least="more than 0", most=Decimal(10) ** 6,
-                )  # fmt: skip
+        """Try each path with one draw: what cannot be is said before anything is computed."""
+        scenario = self.scenario.model_copy(update={"months": self.horizon})
+        try:
+            drawn_prices(scenario, Randomness(0), 1)
+        except Refusal as refusal:
+            self.report(refusal.problem, ("prices", "exchange"), **refusal.facts)
+            return
+        for at, stress in enumerate(scenario.prices.stress):
+            try:
+                stress_prices(scenario, stress)
+            except Refusal as refusal:
+                self.report(refusal.problem, ("prices", "stress", at), **refusal.facts)
 
     def check_facts(self) -> None:
         if self.scenario.targeting is None:
