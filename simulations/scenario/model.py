@@ -163,10 +163,10 @@ class Jumps(BaseModel):
 class Exchange(BaseModel):
     """The exchange-rate path: TRY for one unit of another currency.
 
-    `fixed` keeps `rates` (a budget rate; those known last where none are written), `given` follows
-    monthly rates written under `path`; `bootstrap` draws blocks of recorded months; `lognormal`
-    draws months with the mean, spread and correlation of the record. Both begin at the rates known
-    last: those of `known_until` (YYYY-MM), or of the record's last month before the start.
+    `fixed` keeps `rates` (a budget rate), `given` follows monthly rates written under `path`;
+    `bootstrap` draws blocks of recorded months; `lognormal` draws months with the mean, spread and
+    correlation of the record. Both begin at the rates known last: those of `known_until` (YYYY-MM),
+    or of the record's last month before the start.
     """
 
     model_config = STRICT
@@ -178,6 +178,13 @@ class Exchange(BaseModel):
     window_months: Annotated[int, Field(ge=12, le=600)] = 60
     block_months: Annotated[int, Field(ge=1, le=60)] = 6
     jumps: Jumps | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.kind == "fixed") != bool(self.rates) or (self.kind == "given") != bool(self.path):
+            message = "rates go with fixed, path with given, and neither with the others"
+            raise ValueError(message)
+        return self
 
 
 class Stress(BaseModel):

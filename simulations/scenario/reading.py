@@ -20,7 +20,7 @@ from eligibility.rules.pack import Parameter, RulePack
 from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
 from simulations.distributions import Distribution
 from simulations.months import month_after
-from simulations.projection.prices import drawn_prices, stress_prices
+from simulations.projection.prices import market, stressed
 from simulations.randomness import Randomness
 from simulations.scenario.model import MONTHS_MAX, Change, Grant, Scenario
 
@@ -340,13 +340,13 @@ class _Fitting:
         """Try each path with one draw: what cannot be is said before anything is computed."""
         scenario = self.scenario.model_copy(update={"months": self.horizon})
         try:
-            drawn_prices(scenario, Randomness(0), 1)
+            market(scenario, Randomness(0), 1)
         except Refusal as refusal:
             self.report(refusal.problem, ("prices", "exchange"), **refusal.facts)
             return
         for at, stress in enumerate(scenario.prices.stress):
             try:
-                stress_prices(scenario, stress)
+                stressed(scenario, stress)
             except Refusal as refusal:
                 self.report(refusal.problem, ("prices", "stress", at), **refusal.facts)
 
