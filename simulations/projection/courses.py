@@ -235,8 +235,8 @@ class _Counting:
         places = _places(self.pack)
         rows = ", ".join(f"('{quota}', {count})" for quota, count in sorted(places.items()))
         self.connection.execute(
-            f"UPDATE run_{run.month} r SET selected = coalesce(o.upto * ? <= o.places, false) FROM ("
-            " SELECT household_id, places, sum(weight) OVER (PARTITION BY quota"
+            f"UPDATE run_{run.month} r SET selected = coalesce(o.upto * ? <= o.places, false)"
+            " FROM (SELECT household_id, places, sum(weight) OVER (PARTITION BY quota"
             " ORDER BY score DESC, tie_key, household_id) AS upto"
             f" FROM run_{run.month} LEFT JOIN (VALUES {rows}) v (quota, places) USING (quota)) o"
             " WHERE o.household_id = r.household_id",
