@@ -88,7 +88,7 @@ class Rates:
     def kept(self) -> Floats:
         """Return draws × months: the share of the caseload that stays; 1 in month 0."""
         lost = np.where(self.checked, np.broadcast_to(self.loss, (self.draws, self.months)), 0.0)
-        kept = (1 - self.exits) * (1 - lost)
+        kept: Floats = (1 - self.exits) * (1 - lost)
         kept[:, 0] = 1.0
         return kept
 
@@ -143,7 +143,8 @@ def _cohort(flows: Flows, entered: Floats, first: int, rates: Rates, measures: F
     there[0] = entered
     for month in range(first + 1, rates.months):
         there[month - first] = there[month - first - 1] * (1 - _row(flows.ageing_out, month))
-    return np.einsum("ms,sk->mk", there, measures)
+    cohort: Floats = np.einsum("ms,sk->mk", there, measures)
+    return cohort
 
 
 def caseload_by_stratum(flows: Flows, rates: Rates, draw: int) -> Floats:
