@@ -251,12 +251,12 @@ class _Counting:
         )
         self.connection.execute(
             "CREATE TABLE stratum AS SELECT row_number() OVER (ORDER BY quota, province, amount)"
-            " - 1 AS at, * FROM (SELECT quota, province, amount,"
+            " - 1 AS place, * FROM (SELECT quota, province, amount,"
             " sum(people * weight)::DOUBLE / sum(weight)::DOUBLE AS people"
             f" FROM ({union}) GROUP BY quota, province, amount)"
         )
         keys = self.connection.execute(
-            "SELECT quota, province, amount, people FROM stratum ORDER BY at"
+            "SELECT quota, province, amount, people FROM stratum ORDER BY place"
         ).fetchall()
         self.strata = len(keys)
         return keys
@@ -279,8 +279,8 @@ class _Counting:
 
     def _counted(self, table: str) -> Floats:
         rows = self.connection.execute(
-            f"SELECT s.at, sum(t.weight) FROM {table} t"
-            " JOIN stratum s USING (quota, province, amount) GROUP BY s.at"
+            f"SELECT s.place, sum(t.weight) FROM {table} t"
+            " JOIN stratum s USING (quota, province, amount) GROUP BY s.place"
         ).fetchall()
         counted = np.zeros(self.strata)
         for at, weight in rows:
