@@ -80,6 +80,14 @@ class People:
         return cls(households, members, scale, is_weighted, rows)
 
     @property
+    def total(self) -> int:
+        """How many households it stands for."""
+        if not self.is_weighted:
+            return int(np.rint(self.rows * self.scale[0]))
+        weights = pq.read_table(self.households, columns=[WEIGHT]).column(WEIGHT).to_numpy()
+        return int(np.rint(weights.sum() * self.scale[0]))
+
+    @property
     def is_exact(self) -> bool:
         """Whether every row is one household."""
         return not self.is_weighted and self.scale[0] == 1

@@ -108,10 +108,14 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A scenario that fits its packs; `courses` has the base first, then the variants."""
+    """A scenario that fits its packs; `courses` has the base first, then the variants.
+
+    `packs` are as they were written, without overlays, one for each course.
+    """
 
     scenario: Scenario
     courses: tuple[Course, ...]
+    packs: tuple[RulePack, ...]
 
 
 def load_scenario(path: Path, programme_pack: PackOf) -> Loaded:
@@ -147,7 +151,7 @@ def fitted(
     fitting.check()
     if fitting.findings:
         raise refused(SCENARIO_REFUSED, tuple(fitting.findings))
-    return Loaded(scenario, courses)
+    return Loaded(scenario, courses, tuple(packs))
 
 
 def _base_pack(scenario: Scenario, folder: Path, programme_pack: PackOf) -> RulePack:
