@@ -8,11 +8,76 @@ A budget stops at the first household that does not fit: nobody behind it is pai
 smaller. Coverage is counted on those who are paid, never on those who qualify.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from eligibility.selection import Selection, stratum_of
 from simulations.cells import Cells, Verdict
 from simulations.randomness import Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queue:
+    """Cells in the order in which they are served: by falling score, equal scores together."""
+
+    order: Ints
+    starts: Ints  # where each score begins in `order`
+
+    @classmethod
+    def of(cls, score: Ints) -> "Queue":
+        """Return the queue of cells with these scores."""
+        order = np.argsort(-score, kind="stable")
+        ordered = score[order]
+        first = np.ones(len(score), dtype=np.bool_)
+        first[1:] = ordered[1:] != ordered[:-1]
+        return cls(order, np.flatnonzero(first))
+
+    def sums(self, values: Ints) -> Ints:
+        """Return the sum of `values` (cells) of each score, in the order of the queue."""
+        totals: Ints = np.add.reduceat(values[self.order], self.starts)
+        return totals
+
+    def served(self, households: Ints, places: int) -> Ints:
+        """Return how many of each cell have one of `places`."""
+        if int(households.sum()) <= places:
+            return households
+        upto = np.cumsum(self.sums(households))
+        full = int(np.searchsorted(upto, places, side="right"))
+        left = places - (int(upto[full - 1]) if full else 0)
+        return self._filled(households, full, left)
+
+    def afforded(self, households: Ints, amount_minor: Ints, budget_minor: int) -> Ints:
+        """Return how many of each cell are paid, until a household does not fit the budget.
+
+        `amount_minor` is what one household of each cell gets. Households of one score are taken to
+        come in the mix of their cells.
+        """
+        upto = np.cumsum(self.sums(households * amount_minor))
+        full = int(np.searchsorted(upto, budget_minor, side="right"))
+        if full == len(self.starts):
+            return households
+        left = budget_minor - (int(upto[full - 1]) if full else 0)
+        edge = self._edge(full)
+        low, high = 0, int(households[edge].sum())
+        while low < high:
+            middle = (low + high + 1) // 2
+            cost = int((shared(households[edge], middle) * amount_minor[edge]).sum())
+            low, high = (middle, high) if cost <= left else (low, middle - 1)
+        return self._filled(households, full, low)
+
+    def _edge(self, at: int) -> Ints:
+        end = self.starts[at + 1] if at + 1 < len(self.starts) else len(self.order)
+        return self.order[self.starts[at] : end]
+
+    def _filled(self, households: Ints, full: int, left: int) -> Ints:
+        """Return all households of the first `full` scores and `left` of the next."""
+        paid = np.zeros_like(households)
+        first = self.order[: self.starts[full]]
+        paid[first] = households[first]
+        edge = self._edge(full)
+        paid[edge] = shared(households[edge], left)
+        return paid
 
 
 def funded(
@@ -24,78 +89,27 @@ def funded(
     places. With a quota the budget is shared by the order of scores over all strata.
     """
     eligible = cells.weight * verdict.eligible
+    queue = Queue.of(verdict.score)
     stratum = stratum_of(selection)
     if selection.quota is None or stratum is None:
-        paid = _places(eligible, verdict.score, selection.places)
+        paid = queue.served(eligible, selection.places)
     else:
         names, places = cells.groups[stratum]
         paid = np.zeros_like(eligible)
         for at, name in enumerate(names):
             own = np.where(places == at, eligible, 0)
-            paid += _places(own, verdict.score, selection.quota.households.get(name, 0))
+            paid += queue.served(own, selection.quota.households.get(name, 0))
     if budget_minor is None:
         return paid
-    return within_budget(paid, verdict.score, verdict.amount_minor, budget_minor)
+    return queue.afforded(paid, verdict.amount_minor, budget_minor)
 
 
-def _places(households: Ints, score: Ints, places: int) -> Ints:
-    if int(households.sum()) <= places:
-        return households
-    order, starts = _by_score(score)
-    counts = np.add.reduceat(households[order], starts)
-    full = int(np.searchsorted(np.cumsum(counts), places, side="right"))
-    left = places - int(counts[:full].sum())
-    return _filled(households, (order, starts), full, left)
+def shared(households: Ints, places: int) -> Ints:
+    """Return `places` shared in proportion to `households`, by largest remainder.
 
-
-def within_budget(households: Ints, score: Ints, amount_minor: Ints, budget_minor: int) -> Ints:
-    """Return how many of `households` are paid, best score first, until one does not fit.
-
-    `amount_minor` is what one household of each cell gets. Households of one score are taken to
-    come in the mix of their cells.
+    >>> shared(np.array([1, 2, 4]), 5)
+    array([1, 1, 3])
     """
-    order, starts = _by_score(score)
-    costs = np.add.reduceat((households * amount_minor)[order], starts)
-    full = int(np.searchsorted(np.cumsum(costs), budget_minor, side="right"))
-    if full == len(starts):
-        return households
-    left = budget_minor - int(costs[:full].sum())
-    edge = _edge((order, starts), full)
-    low, high = 0, int(households[edge].sum())
-    while low < high:
-        middle = (low + high + 1) // 2
-        cost = int((_shared(households[edge], middle) * amount_minor[edge]).sum())
-        low, high = (middle, high) if cost <= left else (low, middle - 1)
-    return _filled(households, (order, starts), full, low)
-
-
-def _by_score(score: Ints) -> tuple[Ints, Ints]:
-    """Return the cells by falling score, and where each score begins."""
-    order = np.argsort(-score, kind="stable")
-    ordered = score[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    return order, starts
-
-
-def _edge(sorted_: tuple[Ints, Ints], at: int) -> Ints:
-    order, starts = sorted_
-    return order[starts[at] : starts[at + 1] if at + 1 < len(starts) else len(order)]
-
-
-def _filled(households: Ints, sorted_: tuple[Ints, Ints], full: int, left: int) -> Ints:
-    """Return all households of the first `full` scores and `left` of the next."""
-    order, starts = sorted_
-    paid = np.zeros_like(households)
-    if full == len(starts):
-        return households
-    paid[order[: starts[full]]] = households[order[: starts[full]]]
-    edge = _edge(sorted_, full)
-    paid[edge] = _shared(households[edge], left)
-    return paid
-
-
-def _shared(households: Ints, places: int) -> Ints:
-    """Return `places` shared in proportion to `households`, by largest remainder."""
     total = int(households.sum())
     if total == 0:
         return households
