@@ -139,8 +139,8 @@ def _mean(terms: Floats) -> tuple[float, float]:
 
 
 def _halves(columns: int, points: int, randomness: Randomness) -> tuple[Floats, Floats]:
-    stream = randomness.stream("sensitivity")
-    sequence = qmc.Sobol(2 * columns, scramble=True, rng=stream).random(points)
+    seed = int(randomness.stream("sensitivity").integers(2**63))
+    sequence = qmc.Sobol(2 * columns, scramble=True, rng=seed).random(points)
     return sequence[:, :columns], sequence[:, columns:]
 
 
