@@ -2,16 +2,16 @@
 
 A scenario changes a parameter and wants the answer at once. So the terms of a released pack are
 worked out on the few thousand distinct fact tuples of a population instead of on its households.
-What reads the roster (counts and tallies of members) has been answered before, by the engine that
-decides real cycles; here only arithmetic and conditions are left. A test holds every answer to the
-real engine's.
+What a scenario cannot change has been answered before, by the engine that decides real cycles; here
+only the arithmetic and the conditions around it are left. A test holds every answer to the real
+engine's.
 
 A truth is two arrays (certainly, possibly), anything else two arrays of int64 (lowest, highest).
 `OPEN` stands for an end that is not known: below everything as a lowest end, above everything as a
 highest one. Texts are codes of one dictionary, dates are days since 1970.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce, singledispatchmethod
@@ -75,23 +75,24 @@ def _age(born: Ints, at: Ints, open_end: np.int64) -> Ints:
 class Answers:
     """Works out terms over cells.
 
-    `columns` holds the two readings of each household input (by its term) and of each count and
-    tally of members; `codes` the dictionary of texts; facts are added as they are answered.
+    `known` gives the two readings of a term that has been answered before, or None; `codes` is the
+    dictionary of texts, `definitions` what each fact of the pack means.
     """
 
-    size: int
-    columns: Mapping[Term, Pair]
+    known: Callable[[Term], Pair | None]
     codes: Mapping[str, int]
     parameters: Mapping[str, Parameter]
     on: date
-    facts: dict[str, Pair] = field(default_factory=dict)
+    definitions: Mapping[str, Term]
     ready: dict[Term, Pair] = field(default_factory=dict)
 
     def pair(self, term: Term) -> Pair:
         """Return the two readings of `term` for every cell. Raises `rule_overflow`."""
-        found = self.columns.get(term) or self.ready.get(term)
+        found = self.ready.get(term)
         if found is None:
-            found = self.ready[term] = self.build(term)
+            found = self.known(term)
+            found = self.build(term) if found is None else found
+            self.ready[term] = found
         return found
 
     @singledispatchmethod
@@ -132,7 +133,7 @@ class Answers:
 
     @build.register
     def _fact(self, term: terms.Fact) -> Pair:
-        return self.facts[term.name]
+        return self.pair(self.definitions[term.name])
 
     @build.register
     def _age_at(self, term: terms.AgeAt) -> Pair:

@@ -1,11 +1,11 @@
 """Reading a snapshot into fact cells, with the engine that decides real cycles.
 
-Every count and tally of members is asked once, of the same code that assesses a cycle, for each
-pack and day among the views; then households whose answers are the same are added up. The cells
-come in the order of their facts, whatever the number of threads.
+What the views need is asked once, of the same code that assesses a cycle, for each pack and day
+among them; then households whose answers are the same are added up. The cells come in the order of
+their answers, whatever the number of threads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,13 +18,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eligibility.rules.checked import parameters_on
-from eligibility.rules.columns import HAS_ALL, NAMED_PEOPLE, Question, answered, high_name, low_name
-from eligibility.rules.terms import Input, Kind, Term, every
+from eligibility.rules.columns import (
+    HAS_ALL,
+    NAMED_PEOPLE,
+    Question,
+    answered,
+    fact_name,
+    high_name,
+    low_name,
+)  # fmt: skip
+from eligibility.rules.terms import Kind
 from eligibility.selection import stratum_of
 from eligibility.snapshot import columns_of, engine, opened, view
 from ledgers.problems import Problem
 from simulations.cell_rules import OPEN, Pair
-from simulations.cells import Cells, Group, Seen, View, roots_of, seen_by
+from simulations.cells import Cells, Group, Seeing, Seen, View, roots_of
 from simulations.randomness import Ints
 
 if TYPE_CHECKING:
@@ -40,9 +48,8 @@ WEIGHT = "weight"
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is read from the snapshot, and the column that each count and tally goes to."""
+    """What is read from the snapshot, and the column that each answer goes to."""
 
-    inputs: Mapping[str, Kind]
     groups: tuple[str, ...]
     seen: Mapping[Seen, str]
     weighed: bool
@@ -85,18 +92,20 @@ def gathered(
 def _planned(
     households: Path, views: Sequence[View], groups: Sequence[str], *, by_household: bool
 ) -> _Plan:
-    inputs: dict[str, Kind] = {}
     seen: dict[Seen, str] = {}
     quotas = [stratum_of(one.rules.pack.selection) for one in views]
     for one in views:
-        for root in roots_of(one.rules):
-            inputs |= {t.name: t.kind for t in every(root) if isinstance(t, Input)}
-        parameters = parameters_on(one.rules.pack, one.on)
-        for item in seen_by(one.rules, parameters, one.on).values():
+        for item in _asked(one):
             seen.setdefault(item, f"seen_{len(seen)}")
     named = dict.fromkeys([*groups, *(quota for quota in quotas if quota)])
     weighed = WEIGHT in pq.read_schema(households).names
-    return _Plan(inputs, tuple(named), seen, weighed, by_household)
+    return _Plan(tuple(named), seen, weighed, by_household)
+
+
+def _asked(one: View) -> Iterator[Seen]:
+    seeing = Seeing.of(one.rules, one.on)
+    for root in roots_of(one.rules):
+        yield from seeing.asked(root, one.free)
 
 
 def _opened(
@@ -136,9 +145,9 @@ def _answer(
     """Write the answers of view number `at[0]` that no earlier view gave; return their names."""
     number, done = at
     parameters = parameters_on(one.rules.pack, one.on)
-    mine = {plan.seen[item]: term for term, item in seen_by(one.rules, parameters, one.on).items()}
-    fresh = {name: term for name, term in mine.items() if name not in done}
-    questions = [Question(name, term) for name, term in fresh.items()]
+    fresh = {name: item for item in _asked(one) if (name := plan.seen[item]) not in done}
+    questions = [Question(fact_name(name), term) for name, term in one.rules.facts]
+    questions += [Question(name, item.term) for name, item in fresh.items()]
     table = answered(*tables, questions, parameters, one.on)
     columns = ["household_id"]
     columns += [end(name) for name in fresh for end in (low_name, high_name)]
@@ -151,8 +160,7 @@ def _answer(
             size_known=table[HAS_ALL] | declared,
             **{WEIGHT: table[WEIGHT] if plan.weighed else ibis.literal(1, "int64")},
         )
-        columns += list(dict.fromkeys([*plan.inputs, *plan.groups]))
-        columns += ["people", "size_known", WEIGHT]
+        columns += [*plan.groups, "people", "size_known", WEIGHT]
     sql = ibis.to_sql(table.select(*columns), dialect="duckdb")
     connection.execute(f"CREATE TABLE view_{number} AS {sql}")
     return set(fresh)
@@ -170,30 +178,21 @@ def _collapsed(connection: duckdb.DuckDBPyConnection, views: int, plan: _Plan) -
 
 
 def _read(table: pa.Table, plan: _Plan) -> Cells:
-    texts = {
-        name: table.column(name)
-        for name in dict.fromkeys([*plan.groups, *plan.inputs])
-        if name in plan.groups or plan.inputs[name] is Kind.TEXT
-    }
-    words = _words(list(texts.values()))
-    codes = {word: code for code, word in enumerate(words)}
-    coded = {name: _coded(column, words) for name, column in texts.items()}
-    inputs: dict[Term, Pair] = {}
-    for name, kind in plan.inputs.items():
-        inputs[Input(kind, name)] = (
-            _text_pair(coded[name]) if kind is Kind.TEXT else _input_pair(table.column(name), kind)
-        )
+    ends = [end(name) for name in plan.seen.values() for end in (low_name, high_name)]
+    texts = [
+        name for name in (*plan.groups, *ends) if pa.types.is_string(table.schema.field(name).type)
+    ]
+    words = _words([table.column(name) for name in texts])
     return Cells(
         weight=_ints(table.column(WEIGHT), 0),
         people=_ints(table.column("people"), 0),
-        size_known=_ints(table.column("size_known").cast(pa.int8()), 0).astype(np.bool_),
-        groups={name: _grouped(coded[name], words) for name in plan.groups},
-        codes=codes,
-        inputs=inputs,
+        size_known=_ints(table.column("size_known"), 0).astype(np.bool_),
+        groups={name: _grouped(_coded(table.column(name), words), words) for name in plan.groups},
+        codes={word: code for code, word in enumerate(words)},
         columns={
             item: Pair(
-                _ints(table.column(low_name(name)), -OPEN),
-                _ints(table.column(high_name(name)), OPEN),
+                _numbers(table.column(low_name(name)), words, -OPEN),
+                _numbers(table.column(high_name(name)), words, OPEN),
             )
             for item, name in plan.seen.items()
         },
@@ -215,23 +214,18 @@ def _ints(column: "Column", null: int | np.int64) -> Ints:
     return values
 
 
+def _numbers(column: "Column", words: Sequence[str], null: np.int64) -> Ints:
+    """Return one reading as numbers: texts as codes, dates as days, `null` for an open end."""
+    if pa.types.is_string(column.type):
+        codes = _coded(column, words)
+        return np.where(codes < 0, null, codes)
+    return _ints(column.cast(pa.int32()) if pa.types.is_date(column.type) else column, null)
+
+
 def _coded(column: "Column", words: Sequence[str]) -> Ints:
     """Return the place of each text in `words`; -1 where it is not known."""
     places = pc.index_in(column, value_set=pa.array(words, pa.string()))
     return _ints(cast("Column", places), -1)
-
-
-def _text_pair(codes: Ints) -> Pair:
-    unknown = codes < 0
-    return Pair(np.where(unknown, -OPEN, codes), np.where(unknown, OPEN, codes))
-
-
-def _input_pair(column: "Column", kind: Kind) -> Pair:
-    if kind is Kind.BOOL:
-        bits = column.cast(pa.int8())
-        return Pair(_ints(bits, 0), _ints(bits, 1))
-    numbers = column.cast(pa.int32()) if kind is Kind.DATE else column
-    return Pair(_ints(numbers, -OPEN), _ints(numbers, OPEN))
 
 
 def _grouped(codes: Ints, words: Sequence[str]) -> Group:
