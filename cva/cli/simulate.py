@@ -1,4 +1,4 @@
-"""`cva simulate`: populations to try things on."""
+"""`cva simulate`: populations to try things on, and what would happen."""
 
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +18,20 @@ from simulations.population import (
 from simulations.population import (
     Shape as PopulationShape,
 )
+from simulations.report.model import Report
+from simulations.report.wording import Language, Wording
 
-app = typer.Typer(help="Populations to try things on.", no_args_is_help=True)
+app = typer.Typer(
+    help="What would happen: scenarios, and populations to try things on.", no_args_is_help=True
+)
+RULE_RUNS = "households under rules"
+HOUSEHOLDS = typer.Option(None, help="A snapshot's households.parquet, instead of synthetic ones.")
+MEMBERS = typer.Option(None, help="Its members.parquet.")
+LOTS = typer.Option("simulation", help="The seed of the draw of lots; a cycle's id foretells it.")
+BOOKS = typer.Option(True, "--books/--no-books", help="Post the base path to simulated books.")
+LANGUAGE = typer.Option(Language.EN, help="Of the workbook and of what is printed.")
+OUT = typer.Option(..., "--out", help="The folder of the report.")
+FORMAT = typer.Option(Shape.TABLE, "--format")
 
 
 @app.callback()
@@ -52,3 +64,123 @@ def population(
         [(truth.submissions, truth.members, len(truth.pairs), str(out))],
         shape,
     )
+
+
+@app.command("list")
+def list_scenarios(
+    language: Language = LANGUAGE, shape: Shape = typer.Option(Shape.TABLE, "--format")
+) -> None:
+    """List the scenarios that come with the program."""
+    from cva.simulating import shipped
+
+    rows = [
+        (name, scenario.question, getattr(scenario.title, language.value))
+        for name, scenario in shipped()
+    ]
+    show(["scenario", "question", "title"], rows, shape)
+
+
+@app.command()
+def run(
+    scenario: str = typer.Argument(help="A file, a shipped scenario's name, or a manifest.json."),
+    out: Path = OUT,
+    households: Path | None = HOUSEHOLDS,
+    members: Path | None = MEMBERS,
+    lots: str = LOTS,
+    books: bool = BOOKS,
+    language: Language = LANGUAGE,
+    shape: Shape = FORMAT,
+) -> None:
+    """Run a scenario and write its report; a manifest runs again and must come out the same."""
+    from cva.simulating import Asked, simulate, snapshot_of, work_folder
+
+    settings = settings_of()
+    asked = Asked(scenario, out, snapshot_of(households, members), lots, books, language)
+    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+        report = simulate(asked, work, progress)
+    _tell(report, out, language, shape)
+
+
+@app.command()
+def compare(
+    first: str = typer.Argument(help="The scenario that is the base."),
+    second: str = typer.Argument(help="Another scenario; what its rules and values are."),
+    out: Path = OUT,
+    households: Path | None = HOUSEHOLDS,
+    members: Path | None = MEMBERS,
+    lots: str = LOTS,
+    books: bool = BOOKS,
+    language: Language = LANGUAGE,
+    shape: Shape = FORMAT,
+) -> None:
+    """Compare two scenarios, household by household where they differ, under the same chances."""
+    from cva.simulating import Asked, simulate_both, snapshot_of, work_folder
+
+    settings = settings_of()
+    asked = Asked(first, out, snapshot_of(households, members), lots, books, language)
+    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+        report = simulate_both(asked, second, work, progress)
+    _tell(report, out, language, shape)
+
+
+@app.command()
+def frontier(
+    scenario: str = typer.Argument("frontier", help="A scenario with grants."),
+    out: Path = OUT,
+    values: str = typer.Option("", help="Values a person and month, such as 500,750,1000."),
+    households: Path | None = HOUSEHOLDS,
+    members: Path | None = MEMBERS,
+    language: Language = LANGUAGE,
+    shape: Shape = FORMAT,
+) -> None:
+    """Say what each transfer value reaches under the scenario's grants."""
+    from cva.simulating import Asked, simulate_frontier, snapshot_of, work_folder
+
+    settings = settings_of()
+    asked = Asked(scenario, out, snapshot_of(households, members), books=False, language=language)
+    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+        report = simulate_frontier(asked, values, work, progress)
+    _tell(report, out, language, shape)
+
+
+@app.command()
+def backtest(
+    out: Path = OUT,
+    known: str = typer.Option("2021-11", help="The last month that was known (YYYY-MM)."),
+    months: int = typer.Option(13, min=1, max=36, help="Months after it."),
+    language: Language = LANGUAGE,
+    shape: Shape = FORMAT,
+) -> None:
+    """Tell a budget as it would have been told then, beside what came."""
+    from cva.simulating import Asked, simulate_backtest
+
+    report = simulate_backtest(Asked("", out, books=False, language=language), known, months)
+    _tell(report, out, language, shape)
+
+
+@app.command()
+def report(
+    folder: Path,
+    language: Language = LANGUAGE,
+    out: Path = typer.Option(..., "--out", help="A file that ends in .html or .xlsx."),
+) -> None:
+    """Write a finished report again, in another language or shape, without computing anything."""
+    from cva.simulating import write_again
+
+    write_again(folder, out, language)
+
+
+def _tell(report: Report, out: Path, language: Language, shape: Shape) -> None:
+    """Print the key figures and where the pages are."""
+    wording = Wording(language, report.names)
+    rows = [
+        (
+            wording.word(one.key),
+            wording.says(one.value),
+            wording.says(one.low),
+            wording.says(one.high),
+        )
+        for one in report.figures
+    ]
+    rows.append((wording.word("page"), str(out / f"report.{language.value}.html"), "", ""))
+    show(["figure", "base path", "5 %", "95 %"], rows, shape)

@@ -8,7 +8,7 @@ For sensitivity the exchange-rate path is one input like the others: its chance 
 market, from the strongest lira to the weakest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -127,25 +127,22 @@ def stress_outcome(
 
 
 def cost_of(
-    draws: Draws,
-    loads: Caseloads,
-    indexation: Indexation | None,
-    names: Sequence[str],
-    chances: Floats,
+    draws: Draws, loads: Caseloads, indexation: Indexation | None, given: Mapping[str, Floats]
 ) -> Floats:
-    """Return the whole need in millions of USD at `chances` (points × names), rest at the median.
+    """Return the whole need in millions of USD at the values given, the rest at the median.
 
-    This is what tornado and Sobol indices are taken of.
+    `given` has arrays of equal length by name of assumption; that of `exchange` is the chance that
+    picks the path. This is what tornado and Sobol indices are taken of.
     """
-    points = len(chances)
+    points = len(next(iter(given.values())))
     values = {
-        name: np.broadcast_to(draws.base_values[name], points)
+        name: given.get(name, np.broadcast_to(draws.base_values[name], points))
         for name in assumptions(draws.scenario)
     }
-    for name, chance in assumptions(draws.scenario).items():
-        if name in names:
-            values[name] = chance.quantile(chances[:, names.index(name)])
-    prices = _prices_at(draws, names, chances, values)
+    order = draws.market.order
+    chance = given.get(EXCHANGE, np.full(points, 0.5))
+    path = np.minimum((chance * len(order)).astype(np.int64), len(order) - 1)
+    prices = draws.market.prices(values["inflation"], values["passed_on"], order[path])
     terms = replace(draws.terms, indexation=indexation)
     groups = groups_of(loads, terms.area_of)
     base_rates = rates_of(draws.scenario.caseload, draws.base_values, draws.scenario.months)
@@ -156,16 +153,3 @@ def cost_of(
     in_cents = foreign_minor(need, prices.of("USD")).sum(axis=1)
     millions: Floats = in_cents / 100_000_000
     return millions
-
-
-def _prices_at(
-    draws: Draws, names: Sequence[str], chances: Floats, values: Mapping[str, Floats]
-) -> Prices:
-    if EXCHANGE not in names:
-        prices = draws.base_prices
-        if len(draws.market.changes) > 1:
-            return prices
-        return draws.market.prices(values["inflation"], values["passed_on"])
-    order = draws.market.order
-    at = np.minimum((chances[:, names.index(EXCHANGE)] * len(order)).astype(int), len(order) - 1)
-    return draws.market.prices(values["inflation"], values["passed_on"], order[at])

@@ -81,6 +81,7 @@ class Ledger:
     drawn_try: Ints
     remaining: Ints
     paid_by_group: Ints
+    funded_by_group: Ints  # with those whose payment fails
 
     @property
     def spent(self) -> Ints:
@@ -203,6 +204,7 @@ class _Booking:
         self.book_of = {name: np.zeros(size, np.int64) for name in named - by_fund}
         self.book_of |= {name: np.zeros((*size, len(terms.funds)), np.int64) for name in by_fund}
         self.book_of["paid_by_group"] = np.zeros_like(households)
+        self.book_of["funded_by_group"] = np.zeros_like(households)
 
     def ledger(self) -> Ledger:
         return Ledger(**self.book_of)
@@ -253,6 +255,7 @@ class _Booking:
         self._at("fees", fees)
         self._at("unfunded", need - cost)
         self.book_of["paid_by_group"][:, self.month, own] = arrived
+        self.book_of["funded_by_group"][:, self.month, own] = funded
 
     def _cost(self, counts: Ints, values: Ints) -> tuple[Ints, Ints, Ints]:
         """Return what is delivered of these households, the fees, and both together."""

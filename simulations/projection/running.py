@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
+import numpy as np
 
 from simulations.months import months_from
 from simulations.projection.courses import (
@@ -20,9 +20,10 @@ from simulations.projection.courses import (
     run_rules,
 )
 from simulations.projection.drawing import Draws, Outcome, draws_of, outcome_of
-from simulations.projection.ledger import terms_of
+from simulations.projection.ledger import terms_of, values_by_group
+from simulations.randomness import Ints
 from simulations.scenario.model import Indexation, Scenario
-from simulations.scenario.reading import Course, Loaded
+from simulations.scenario.reading import Loaded
 
 Progress = Callable[[int, int | None], None]
 
@@ -89,16 +90,9 @@ def indexation_of(scenario: Scenario, course: str) -> Indexation | None:
     return own.get(course) or scenario.indexation
 
 
-def selected_now(run: RuleRun) -> list[tuple[str, int]]:
-    """Return the households that the rules of a run select, with their amounts, by household."""
-    with duckdb.connect(":memory:") as connection:
-        return connection.execute(
-            "SELECT household_id, amount_minor FROM read_parquet(?) WHERE selected"
-            " ORDER BY household_id",
-            [str(run.decisions)],
-        ).fetchall()
-
-
-def course_named(loaded: Loaded, code: str) -> Course:
-    """Return the course of this code."""
-    return next(course for course in loaded.courses if course.code == code)
+def base_values(projection: Projection) -> Ints:
+    """Return the transfer values of the base course on the base path: months × strata."""
+    outcome = projection.base
+    indexation = indexation_of(projection.scenario, "base")
+    values = values_by_group(outcome.strata, projection.draws.base_prices, indexation)[0]
+    return np.broadcast_to(values, outcome.base.paid_by_group[0].shape)

@@ -16,7 +16,6 @@ from simulations.rates import ecb_record
 from simulations.report.answers import answer_parts
 from simulations.report.common import Part, assumptions_part, common_parts, figures, together
 from simulations.report.model import Report
-from simulations.scenario.model import Scenario
 from simulations.scenario.reading import Loaded
 
 
@@ -68,7 +67,7 @@ def report_of(
     sections, tables = together(_once(parts))
     return Report(
         scenario.title, scenario.about, scenario.question, tuple(figures(projection)), sections,
-        tables, names_of(scenario), manifest,
+        tables, names_of(projection.loaded), manifest,
     )  # fmt: skip
 
 
@@ -83,18 +82,22 @@ def _once(parts: list[Part]) -> list[Part]:
     return kept
 
 
-def names_of(scenario: Scenario) -> dict[str, Label]:
-    """Return the names of provinces, variants and stress paths by their codes."""
-    return dict(_names(scenario))
+def names_of(loaded: Loaded) -> dict[str, Label]:
+    """Return the names of provinces, variants, stress paths and criteria by their codes."""
+    return dict(_names(loaded))
 
 
-def _names(scenario: Scenario) -> Iterator[tuple[str, Label]]:
+def _names(loaded: Loaded) -> Iterator[tuple[str, Label]]:
+    scenario = loaded.scenario
     for code, name in province_names().items():
         yield code, Label(tr=name, en=name, ar=name)
     for variant in scenario.variants:
         yield variant.code, variant.name
     for stress in scenario.prices.stress:
         yield stress.code, stress.name
+    for course in loaded.courses:
+        for criterion in course.pack.criteria:
+            yield f"criterion:{criterion.id}", criterion.label
 
 
 def province_names() -> Mapping[str, str]:

@@ -23,6 +23,7 @@ WIDTH, HEIGHT, ROW = 660, 250, 24
 ROWS_MAX = 25
 INK, BAND, LINE = "#0b3954", "#5fa8d3", "#0b5c8a"
 COLOURS = ["#0b5c8a", "#c7703a", "#4f7d3a", "#7a5195", "#8a6d1f", "#555555"]
+PARTS = ["#c7703a", "#4f7d3a", "#b9a44c"]
 DASHES = [[6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
 MILLIONS_FROM = 2_000_000
 Shown = dict[str, object]
@@ -252,6 +253,72 @@ def curve(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     return _specified(alt.layer(*layers))
 
 
+def stacked(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
+    """Return a bar for each row, in parts of the columns named."""
+    return _parted(table, options["name"], options["values"].split(), wording)
+
+
+def _parted(table: Table, name: str, values: list[str], wording: Wording) -> Shown:
+    columns = {column.name: column for column in table.columns}
+    frame, _ = _scaled(table, "count", wording, values)
+    frame["label"] = [wording.cell(one, columns[name]) for one in frame[name]]
+    frame["sum"] = frame[values].sum(axis=1)
+    frame = frame[frame["sum"] > 0]
+    if columns[name].kind is Kind.NAME:
+        frame = frame.sort_values("sum", ascending=False, kind="stable").head(ROWS_MAX)
+    headings = [wording.header(columns[value]) for value in values]
+    long = frame.melt("label", values, "part", "value")
+    long["part"] = long["part"].map(dict(zip(values, headings, strict=True)))
+    made = (
+        alt.Chart(long, width=WIDTH, height=alt.Step(ROW))
+        .mark_bar(height=ROW - 8)
+        .encode(
+            y=alt.Y("label:N", sort=frame["label"].tolist(), title=None, axis=alt.Axis(grid=False)),
+            x=alt.X("value:Q", axis=alt.Axis(format=",d", title=None, tickCount=6)),
+            color=alt.Color(
+                "part:N", sort=headings, legend=alt.Legend(title=None),
+                scale=alt.Scale(domain=headings, range=PARTS[: len(headings)]),
+            ),
+        )
+    )  # fmt: skip
+    return _specified(made)
+
+
+def paired(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
+    """Return, for each measure, a bar of each group beside the other."""
+    group, name, values = options["group"], options["name"], options["values"].split()
+    columns = {column.name: column for column in table.columns}
+    long = table.frame.melt([group, name], values, "value_name", "value")
+    long["group"] = [wording.name(one) for one in long[group]]
+    said = {value: wording.header(columns[value]) for value in values}
+    long["label"] = [
+        f"{said[str(value)]}, {wording.name(str(kind))}"
+        for value, kind in zip(long["value_name"], long[name], strict=True)
+    ]
+    groups = list(dict.fromkeys(long["group"]))
+    long["figure"] = [wording.cell(one, columns[values[0]]) for one in long["value"]]
+    base = alt.Chart(
+        long, width=WIDTH - 60, height=alt.Step(ROW - 6, **{"for": "position"})
+    ).encode(
+        y=alt.Y(
+            "label:N",
+            sort=list(dict.fromkeys(long["label"])),
+            title=None,
+            axis=alt.Axis(grid=False),
+        ),
+        yOffset=alt.YOffset("group:N", sort=groups),
+        x=alt.X("value:Q", axis=alt.Axis(format=".0%", title=None, tickCount=6)),
+    )
+    marks = base.mark_bar().encode(
+        color=alt.Color(
+            "group:N", sort=groups, legend=alt.Legend(title=None),
+            scale=alt.Scale(domain=groups, range=COLOURS[: len(groups)]),
+        )
+    )  # fmt: skip
+    texts = base.mark_text(align="left", dx=4, fontSize=11, color="#33404d").encode(text="figure:N")
+    return _specified(marks + texts)
+
+
 FORMS: Mapping[str, Callable[[Table, Mapping[str, str], Wording], Shown]] = {
     "fan": fan,
     "lines": lines,
@@ -259,4 +326,6 @@ FORMS: Mapping[str, Callable[[Table, Mapping[str, str], Wording], Shown]] = {
     "bars": bars,
     "spans": spans,
     "curve": curve,
+    "stacked": stacked,
+    "paired": paired,
 }

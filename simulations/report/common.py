@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simulations.coverage import HORIZONS, Method, Trial, coverage
 from simulations.distributions import Constant, Distribution
+from simulations.fans import LINES, fan, quantiles
 from simulations.months import named
 from simulations.projection.drawing import assumptions, stress_outcome
-from simulations.projection.ledger import Ledger, values_by_group
+from simulations.projection.ledger import Ledger
 from simulations.projection.prices import Prices
-from simulations.projection.running import Projection, indexation_of
-from simulations.randomness import Ints
-from simulations.rates import MILLION, foreign_minor
+from simulations.projection.running import Projection, base_values, indexation_of
+from simulations.randomness import Ints, Randomness
+from simulations.rates import MILLION, ecb_record, foreign_minor
 from simulations.report.model import (
     Chart,
     Column,
@@ -34,8 +36,10 @@ from simulations.report.model import (
 )
 from simulations.scenario.model import Grant
 
-BANDS = (5, 25, 50, 75, 95)
+BANDS = LINES
 FOREIGN = ("USD", "EUR")
+METHODS = {"bootstrap": Method.BOOTSTRAP, "lognormal": Method.NORMAL}
+COVERAGE_DRAWS = 500
 MONTH = Column("month", Kind.MONTH)
 
 
@@ -60,8 +64,14 @@ def saying(one: Part, *sentences: Sentence) -> Part:
 
 def bands(draws: Ints, suffix: str = "") -> dict[str, Ints]:
     """Return the bands of a fan over the first axis, as columns `p5` to `p95`."""
-    values = np.percentile(draws, BANDS, axis=0, method="nearest").astype(np.int64)
-    return {f"p{band}{suffix}": row for band, row in zip(BANDS, values, strict=True)}
+    made = fan(draws)
+    return {f"p{band}{suffix}": np.array(made.line(band)) for band in BANDS}
+
+
+def ends(draws: Ints) -> tuple[int, int]:
+    """Return the ends between which ninety of a hundred draws lie."""
+    low, high = quantiles(draws, (BANDS[0], BANDS[-1])).tolist()
+    return low, high
 
 
 def band_columns(kind: Kind, currency: str = "") -> list[Column]:
@@ -105,7 +115,7 @@ def figures(projection: Projection) -> Iterator[Figure]:
 
 def ranged(key: str, value: int, draws: Ints, shown: Callable[[int], Sentence]) -> Figure:
     """Return a figure with the 5 and the 95 % of the draws."""
-    low, high = np.percentile(draws, (5, 95), method="nearest").tolist()
+    low, high = ends(draws)
     return Figure(key, shown(value), shown(low), shown(high))
 
 
@@ -154,7 +164,7 @@ def cost_part(projection: Projection, currency: str) -> Part:
     made = part(key, table(key, columns, rows), "fan", line="need_minor", unit=currency)
     total = in_currency(base.need, prices, currency).sum()
     spread = in_currency(draws.need, projection.draws.prices, currency).sum(axis=1)
-    low, high = np.percentile(spread, (5, 95), method="nearest").tolist()
+    low, high = ends(spread)
     facts = {
         "total": amount(total, currency),
         "low": amount(low, currency),
@@ -194,7 +204,7 @@ def grants_part(projection: Projection) -> Part:
 def _grant_says(projection: Projection, at: int) -> Sentence:
     base, draws = projection.base.base, projection.base.draws
     fund = projection.draws.terms.funds[at]
-    low, high = np.percentile(draws.remaining[:, -1, at], (5, 95), method="nearest").tolist()
+    low, high = ends(draws.remaining[:, -1, at])
     facts = {
         "grant": fund.code,
         "amount": amount(fund.amount_minor, fund.currency),
@@ -215,7 +225,7 @@ def runway_part(projection: Projection) -> Part:
     columns = [MONTH, Column("dry_share", Kind.SHARE)]
     made = part("runway", table("runway", columns, rows), "steps", value="dry_share", unit="share")
     figure = runway(projection)
-    short = np.percentile(draws.unfunded.sum(axis=1), (50, 95), method="nearest").tolist()
+    short = quantiles(draws.unfunded.sum(axis=1), (50, 95)).tolist()
     facts = {
         "base": figure.value, "low": figure.low or "", "high": figure.high or "",
         "chance": share(int(np.rint(chance[-1] * MILLION))),
@@ -242,7 +252,31 @@ def exchange_part(projection: Projection) -> Part:
         "before": f"{before // 10_000 / 100:.2f}",
         "last": f"{base.of('USD')[0, -1].item() // 10_000 / 100:.2f}",
     }
-    return saying(made, Sentence("exchange_says", facts))
+    said = [Sentence("exchange_says", facts)]
+    if projection.scenario.prices.exchange.kind in METHODS:
+        said.append(_coverage_says(projection))
+    return saying(made, *said)
+
+
+def _coverage_says(projection: Projection) -> Sentence:
+    """Return how such intervals did on the record."""
+    record, exchange = ecb_record(), projection.scenario.prices.exchange
+    trials = [
+        Trial(
+            METHODS[exchange.kind], horizon, exchange.window_months, exchange.block_months,
+            COVERAGE_DRAWS,
+        )
+        for horizon in HORIZONS
+    ]  # fmt: skip
+    randomness = Randomness(projection.scenario.seed)
+    held = [coverage(record, trial, randomness) for trial in trials]
+    told = {
+        name: share(int(np.rint(one.covered * MILLION)))
+        for name, one in zip(("six", "twelve", "twentyfour"), held, strict=True)
+    }
+    span = {"first": record.months[0], "last": record.months[-1]}
+    nominal = share(int(np.rint(held[0].nominal * MILLION)))
+    return Sentence("coverage_says", {**told, **span, "nominal": nominal})
 
 
 def stress_part(projection: Projection) -> Part:
@@ -290,7 +324,7 @@ def provinces_part(projection: Projection) -> Part:
     outcome = projection.base
     provinces = np.array(outcome.loads.strata.province)
     known = sorted(set(outcome.loads.strata.province))
-    values = _values(projection)
+    values = base_values(projection)
     paid = outcome.base.paid_by_group[0]
     rows = []
     for province in known:
@@ -310,14 +344,6 @@ def provinces_part(projection: Projection) -> Part:
         "provinces", table("provinces", columns, by_name), "bars", name="province", value="first",
         unit="count",
     )  # fmt: skip
-
-
-def _values(projection: Projection) -> Ints:
-    """Return the base path's transfer values: months × strata."""
-    outcome = projection.base
-    indexation = indexation_of(projection.scenario, "base")
-    values = values_by_group(outcome.strata, projection.draws.base_prices, indexation)[0]
-    return np.broadcast_to(values, outcome.base.paid_by_group[0].shape)
 
 
 def assumptions_part(projection: Projection) -> Part:

@@ -21,6 +21,7 @@ from simulations.report.common import (
     band_columns,
     bands,
     days_of,
+    ends,
     in_currency,
     part,
     saying,
@@ -146,10 +147,8 @@ def difference_parts(projection: Projection, variant: str) -> Iterator[Part]:
             Column("criterion", Kind.NAME), Column("met_before", Kind.COUNT),
             Column("no_longer", Kind.COUNT),
         ]  # fmt: skip
-        made = table(f"by_criterion_{variant}", columns, frame.to_dict("list"))
-        yield part(
-            "by_criterion", made, "bars", name="criterion", value="no_longer", unit="count"
-        )
+        made = table(f"by_criterion_{variant}", columns, _columns(frame))
+        yield part("by_criterion", made, "bars", name="criterion", value="no_longer", unit="count")
     for currency in ("TRY", *FOREIGN):
         yield _saving(projection, variant, currency)
 
@@ -163,7 +162,7 @@ def _counts(comparison: Comparison, variant: str, by: str, kind: Kind) -> Part:
     columns = [Column(by, kind)]
     columns += [Column(name, Kind.COUNT) for name in (*STANDINGS, "people_lost", "people_gained")]
     columns.append(Column("month_difference_minor", Kind.AMOUNT, "TRY"))
-    made = table(f"who_by_{by}_{variant}", columns, frame.to_dict("list"))
+    made = table(f"who_by_{by}_{variant}", columns, _columns(frame))
     return part(
         f"who_by_{by}", made, "stacked", name=by, values="lost gained other_amount", unit="count"
     )
@@ -192,7 +191,7 @@ def _saving(projection: Projection, variant: str, currency: str) -> Part:
     made = part(
         key, table(f"{key}_{variant}", columns, rows), "fan", line="difference_minor", unit=currency
     )
-    low, high = np.percentile(paired.sum(axis=1), (5, 95), method="nearest").tolist()
+    low, high = ends(paired.sum(axis=1))
     facts = {
         "variant": Sentence("a_name", {"code": variant}),
         "total": amount(path.sum(), currency),
@@ -201,6 +200,10 @@ def _saving(projection: Projection, variant: str, currency: str) -> Part:
         "months": count(path.shape[1]),
     }
     return saying(made, Sentence("difference_says", facts))
+
+
+def _columns(frame: pd.DataFrame) -> dict[str, object]:
+    return {str(name): values for name, values in frame.items()}
 
 
 def _quoted(path: Path) -> str:

@@ -1,0 +1,210 @@
+"""Simulating: a scenario file or a manifest in, a folder with its report out.
+
+Nothing here touches the registry or the books: the population is a snapshot that was written for
+it or a synthetic one, and books that are simulated live in a database that is made for the purpose
+and removed afterwards (`cva.simulated_books`).
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from cva.programmes.loading import SHIPPED, load
+from cva.progress import Progress
+from cva.simulated_books import simulated_books
+from eligibility.rules.pack import RulePack
+from ledgers.problems import Answer, Problem
+from simulations.projection.courses import People
+from simulations.projection.running import Projection, project
+from simulations.report import folder as report_folder
+from simulations.report.building import manifest_of, population_sha256, report_of
+from simulations.report.differences import Comparison
+from simulations.report.model import Report
+from simulations.report.wording import Language
+from simulations.scenario.model import Scenario
+from simulations.scenario.reading import Loaded, fitted, load_scenario
+from simulations.snapshots import write_synthetic
+
+MANIFEST_UNREADABLE = Problem(
+    "manifest_unreadable",
+    "The file {file} is not a manifest of a scenario's report.",
+    "Name a scenario file (.yaml), or the manifest.json beside a report.",
+    Answer.USAGE,
+)
+MANIFEST_POPULATION = Problem(
+    "manifest_population",
+    "The report was made from a registry snapshot with the digest {expected}.",
+    "Hand over that snapshot with --households and --members.",
+)
+SCENARIO_UNKNOWN = Problem(
+    "scenario_unknown",
+    "There is no scenario {name}; those that come with the program are: {known}.",
+    "Name one of them, or a file.",
+    Answer.NOT_FOUND,
+)
+
+SNAPSHOT_HALF = Problem(
+    "snapshot_half",
+    "A snapshot is two files, and one of them is named.",
+    "Give both --households and --members.",
+    Answer.USAGE,
+)
+SNAPSHOT_FILE_MISSING = Problem(
+    "snapshot_file_missing",
+    "The file {file} of the snapshot is not there.",
+    "Check the path.",
+    Answer.NOT_FOUND,
+)
+
+SCENARIOS = Path(report_folder.__file__).parent.parent / "scenarios"
+LOTS = "simulation"
+DIFFERING = "households"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run is asked for.
+
+    `source` is a scenario file, the name of a shipped one, or a manifest; `snapshot` the two files
+    of a population that is not synthetic; `lots` the seed of the draw of lots; `books` whether the
+    base path is posted.
+    """
+
+    source: str
+    out: Path
+    snapshot: tuple[Path, Path] | None = None
+    lots: str = LOTS
+    books: bool = True
+    language: Language = Language.EN
+
+
+def shipped_scenarios() -> list[str]:
+    """Return the names of the scenarios that come with the program."""
+    return sorted(
+        path.stem
+        for path in SCENARIOS.glob("*.yaml")
+        if "\nquestion:" in path.read_text(encoding="utf-8")
+    )
+
+
+def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Report:
+    """Run what is asked for, write the report's folder and return the report.
+
+    `work` is a closed folder for what exists only meanwhile. Raises `scenario_refused`,
+    `scenario_unknown`, `manifest_unreadable`, `manifest_population`, `report_folder_taken`,
+    `report_differs` (a manifest run again), and what the rules raise.
+    """
+    report_folder.prepare(asked.out)
+    loaded, before = _loaded(asked.source)
+    lots = str(before["lots"]) if before else asked.lots
+    with tempfile.TemporaryDirectory(prefix="scenario-", dir=work) as own:
+        folder = Path(own)
+        people, source = _population(loaded.scenario, asked.snapshot, folder, before)
+        projection = project(loaded, people, lots, folder, progress)
+        manifest = manifest_of(loaded, people, source, lots, version("cva"))
+        books = simulated_books(projection, folder) if asked.books else None
+        report = report_of(projection, manifest, books)
+        report_folder.write(report, asked.out, asked.language)
+        _write_differing(projection, asked.out)
+    if before is not None:
+        report_folder.require_same(before, asked.out)
+    return report
+
+
+def _loaded(source: str) -> tuple[Loaded, dict[str, object] | None]:
+    """Return the scenario, and the manifest where it comes from one."""
+    path = Path(source)
+    if path.suffix == ".json":
+        return _from_manifest(path)
+    if not path.is_file() and path.name == source:
+        path = SCENARIOS / f"{source}.yaml"
+        if not path.is_file():
+            known = ", ".join(shipped_scenarios())
+            raise SCENARIO_UNKNOWN.refusal(name=source, known=known)
+    return load_scenario(path, programme_pack), None
+
+
+def programme_pack(code: str) -> RulePack:
+    """Return the pack of a programme that comes with the program."""
+    return load(SHIPPED / f"{code}.yaml").rules
+
+
+def _from_manifest(path: Path) -> tuple[Loaded, dict[str, object]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        scenario = Scenario.from_document(content["scenario"])
+        packs = [
+            RulePack.model_validate(json.loads(pack), strict=False) for pack in content["packs"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MANIFEST_UNREADABLE.refusal(file=path.name) from error
+    return fitted(scenario, packs), content
+
+
+def _population(
+    scenario: Scenario,
+    snapshot: tuple[Path, Path] | None,
+    folder: Path,
+    before: dict[str, object] | None,
+) -> tuple[People, str]:
+    """Return the population and where it comes from."""
+    said = before["population"] if before else None
+    wanted = said["source"] if isinstance(said, dict) else None
+    if snapshot is not None:
+        hashes = before["sha256"] if before else None
+        if isinstance(hashes, dict) and population_sha256(*snapshot) != hashes["population"]:
+            raise MANIFEST_POPULATION.refusal(expected=str(hashes["population"])[:12])
+        return People.of(*snapshot), "registry"
+    if wanted == "registry" and before is not None:
+        hashes = before["sha256"]
+        digest = str(hashes["population"])[:12] if isinstance(hashes, dict) else ""
+        raise MANIFEST_POPULATION.refusal(expected=digest)
+    asked = scenario.population.synthetic
+    files = write_synthetic(folder / "population", asked.households, scenario.seed, scenario.start)
+    return People.of(*files, asked.represents), "synthetic"
+
+
+def _write_differing(projection: Projection, out: Path) -> None:
+    """Write the households that each variant treats otherwise."""
+    variants = [variant.code for variant in projection.scenario.variants]
+    if not variants:
+        return
+    folder = out / DIFFERING
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for code in variants:
+        Comparison(projection, code).write(folder)
+
+
+@contextmanager
+def work_folder(home: Path) -> Iterator[Path]:
+    """Give a closed folder that is gone afterwards."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="simulate-", dir=home) as folder:
+        yield Path(folder)
+
+
+def shipped() -> list[tuple[str, Scenario]]:
+    """Return the scenarios that come with the program, by name."""
+    return [
+        (name, load_scenario(SCENARIOS / f"{name}.yaml", programme_pack).scenario)
+        for name in shipped_scenarios()
+    ]
+
+
+def snapshot_of(households: Path | None, members: Path | None) -> tuple[Path, Path] | None:
+    """Return the two files of a snapshot, or None where none was named.
+
+    Raises `snapshot_half`, `snapshot_file_missing`.
+    """
+    if households is None and members is None:
+        return None
+    if households is None or members is None:
+        raise SNAPSHOT_HALF.refusal()
+    for path in (households, members):
+        if not path.is_file():
+            raise SNAPSHOT_FILE_MISSING.refusal(file=path.name)
+    return households, members
