@@ -7,7 +7,7 @@ LOADS  ?= 1000000
 LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-ledger proof lock clean
+.PHONY: help demo test check bench bench-ledger bench-simulations proof lock clean
 
 help:  ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,6 +35,9 @@ bench: $(VENV)/.ready  ## each step beside its limit, or make bench HOUSEHOLDS=1
 
 bench-ledger: $(VENV)/.ready  ## the ledger at a million loads, beside its limits
 	$(RUN)/python -m tests.benchmarks.ledgers --record --loads $(LOADS)
+
+bench-simulations: $(VENV)/.ready  ## the simulations at a million households, beside the bare kernel
+	$(RUN)/python -m tests.benchmarks.simulations --record
 
 proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py

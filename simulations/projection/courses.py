@@ -168,6 +168,7 @@ def caseloads_of(course: Course, runs: Sequence[RuleRun], people: People, months
     Raises `population_nobody`.
     """
     with duckdb.connect(":memory:", config={"threads": THREADS}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         counting = _Counting(connection, course, people)
         for run in runs:
             counting.read(run)

@@ -49,6 +49,7 @@ def standing_of(projection: Projection, course: str) -> Standing:
     run = projection.outcomes[course].loads.runs[0]
     weight = "1" if not projection.people.is_weighted else "round(h.weight)::BIGINT"
     with duckdb.connect(":memory:") as connection:
+        connection.execute("SET enable_progress_bar = false")
         columns = connection.execute(
             "SELECT greatest(d.people, 1) AS people, d.status = 'eligible' AS qualifies,"
             " d.selected, CASE WHEN d.status = 'eligible' THEN row_number() OVER (PARTITION BY"
@@ -94,6 +95,7 @@ def spending_of(projection: Projection, expenditure: Expenditure) -> Ints:
 
 def _surveyed(households: Path, column: str) -> Ints:
     with duckdb.connect(":memory:") as connection:
+        connection.execute("SET enable_progress_bar = false")
         try:
             columns = connection.execute(
                 f'SELECT "{column}"::BIGINT AS spending FROM read_parquet(?) ORDER BY household_id',
@@ -114,6 +116,7 @@ def _facts(projection: Projection, names: tuple[str, ...]) -> dict[str, Floats]:
         return {}
     columns = ", ".join(f'coalesce("{fact_name(name)}", 0)::DOUBLE AS "{name}"' for name in names)
     with duckdb.connect(":memory:") as connection:
+        connection.execute("SET enable_progress_bar = false")
         found = connection.execute(
             f"SELECT {columns} FROM read_parquet(?) ORDER BY household_id", [str(run.decisions)]
         ).fetchnumpy()

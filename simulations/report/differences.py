@@ -57,6 +57,7 @@ class Comparison:
         self.scale = projection.people.scale[0]
         self.base_run, self.variant_run = self._runs()
         self.connection = duckdb.connect(":memory:")
+        self.connection.execute("SET enable_progress_bar = false")
         self.connection.execute(self._standing(self.base_run, self.variant_run))
 
     def _runs(self) -> tuple[RuleRun, RuleRun]:
@@ -71,6 +72,7 @@ class Comparison:
 
     def _differ(self, base: RuleRun, other: RuleRun) -> bool:
         with duckdb.connect(":memory:") as connection:
+            connection.execute("SET enable_progress_bar = false")
             connection.execute(self._standing(base, other))
             [(count,)] = connection.execute(
                 "SELECT count(*) FROM compared WHERE standing NOT IN ('same', 'neither')"
