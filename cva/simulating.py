@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,15 +19,21 @@ from cva.programmes.loading import SHIPPED, load
 from cva.progress import Progress
 from cva.simulated_books import simulated_books
 from eligibility.rules.pack import RulePack
+from ledgers.money import parse_amount
 from ledgers.problems import Answer, Problem
+from simulations.months import month_after
 from simulations.projection.courses import People
+from simulations.projection.prices import known_record
 from simulations.projection.running import Projection, project
+from simulations.rates import ecb_record
 from simulations.report import folder as report_folder
 from simulations.report.building import manifest_of, population_sha256, report_of
 from simulations.report.differences import Comparison
 from simulations.report.model import Report
+from simulations.report.page import write_page
 from simulations.report.wording import Language
-from simulations.scenario.model import Scenario
+from simulations.report.workbook import write_workbook
+from simulations.scenario.model import Frontier, Scenario, Variant
 from simulations.scenario.reading import Loaded, fitted, load_scenario
 from simulations.snapshots import write_synthetic
 
@@ -47,6 +55,12 @@ SCENARIO_UNKNOWN = Problem(
     Answer.NOT_FOUND,
 )
 
+REPORT_SHAPE_UNKNOWN = Problem(
+    "report_shape_unknown",
+    "A scenario's report is not written as {suffix}.",
+    "Name a file that ends in .html or .xlsx.",
+    Answer.USAGE,
+)
 SNAPSHOT_HALF = Problem(
     "snapshot_half",
     "A snapshot is two files, and one of them is named.",
@@ -100,6 +114,100 @@ def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Repo
     """
     report_folder.prepare(asked.out)
     loaded, before = _loaded(asked.source)
+    report = _run(asked, loaded, before, work, progress)
+    if before is not None:
+        report_folder.require_same(before, asked.out)
+    return report
+
+
+def simulate_both(
+    asked: Asked, second: str, work: Path, progress: Progress | None = None
+) -> Report:
+    """Compare the scenario asked for with the rules and values of a second one.
+
+    Raises what `simulate` raises.
+    """
+    report_folder.prepare(asked.out)
+    (first, _), (other, _) = _loaded(asked.source), _loaded(second)
+    variant = Variant(
+        code=other.scenario.code, name=other.scenario.title, pack=Path(second).name,
+        indexation=other.scenario.indexation,
+    )  # fmt: skip
+    changes = {"question": "comparison", "variants": (variant,)}
+    scenario = first.scenario.model_copy(update=changes)
+    loaded = fitted(scenario, [first.packs[0], other.courses[0].pack])
+    return _run(asked, loaded, None, work, progress)
+
+
+def simulate_frontier(
+    asked: Asked, values: str, work: Path, progress: Progress | None = None
+) -> Report:
+    """Say what transfer values reach: those named (`500,750`), or those of the scenario.
+
+    Raises `amount_unreadable` and what `simulate` raises.
+    """
+    report_folder.prepare(asked.out)
+    found, _ = _loaded(asked.source)
+    changes: dict[str, object] = {"question": "frontier"}
+    if values:
+        tried = tuple(parse_amount(value, "TRY") for value in values.split(","))
+        amounts = tuple(Decimal(value).scaleb(-2) for value in tried)
+        months = (
+            found.scenario.frontier.months if found.scenario.frontier else found.scenario.months
+        )
+        changes["frontier"] = Frontier(values=amounts, months=months)
+    loaded = fitted(found.scenario.model_copy(update=changes), found.packs)
+    return _run(asked, loaded, None, work, progress)
+
+
+def simulate_backtest(
+    asked: Asked, known: str, work: Path, progress: Progress | None = None
+) -> Report:
+    """Tell a budget with what was known at the end of the month `known`, beside what came.
+
+    The scenario is moved as a whole: as many months after `known` as it is written. Raises
+    `rate_month_unknown` and what `simulate` raises.
+    """
+    report_folder.prepare(asked.out)
+    found, _ = _loaded(asked.source)
+    if known:
+        found = fitted(moved(found.scenario, known), found.packs)
+    return _run(asked, found, None, work, progress)
+
+
+def moved(scenario: Scenario, known: str) -> Scenario:
+    """Return the scenario as if `known` (YYYY-MM) were the last month of the record.
+
+    Raises `rate_month_unknown`.
+    """
+    ecb_record().until(known)
+    _, gap = known_record(scenario)
+    start = month_after(date.fromisoformat(f"{known}-01"), gap + 1)
+    exchange = scenario.prices.exchange.model_copy(update={"known_until": known})
+    prices = scenario.prices.model_copy(update={"exchange": exchange})
+    return scenario.model_copy(update={"start": start, "prices": prices})
+
+
+def write_again(folder: Path, out: Path, language: Language) -> None:
+    """Write the report in `folder` as a page or a workbook, computing nothing.
+
+    Raises `report_missing`, `report_shape_unknown`.
+    """
+    found = report_folder.read(folder)
+    writers = {".html": write_page, ".xlsx": write_workbook}
+    writer = writers.get(out.suffix.lower())
+    if writer is None:
+        raise REPORT_SHAPE_UNKNOWN.refusal(suffix=out.suffix or out.name)
+    writer(found, out, language)
+
+
+def _run(
+    asked: Asked,
+    loaded: Loaded,
+    before: dict[str, object] | None,
+    work: Path,
+    progress: Progress | None,
+) -> Report:
     lots = str(before["lots"]) if before else asked.lots
     with tempfile.TemporaryDirectory(prefix="scenario-", dir=work) as own:
         folder = Path(own)
@@ -110,8 +218,6 @@ def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Repo
         report = report_of(projection, manifest, books)
         report_folder.write(report, asked.out, asked.language)
         _write_differing(projection, asked.out)
-    if before is not None:
-        report_folder.require_same(before, asked.out)
     return report
 
 

@@ -145,17 +145,20 @@ def frontier(
 
 @app.command()
 def backtest(
+    scenario: str = typer.Argument("backtest", help="A scenario; the shipped one is ESSN's 2022."),
     out: Path = OUT,
-    known: str = typer.Option("2021-11", help="The last month that was known (YYYY-MM)."),
-    months: int = typer.Option(13, min=1, max=36, help="Months after it."),
+    known: str = typer.Option("", help="The last month that was known (YYYY-MM)."),
     language: Language = LANGUAGE,
     shape: Shape = FORMAT,
 ) -> None:
-    """Tell a budget as it would have been told then, beside what came."""
-    from cva.simulating import Asked, simulate_backtest
+    """Tell a budget with what was known then, beside what the exchange rate did."""
+    from cva.simulating import Asked, simulate_backtest, work_folder
 
-    report = simulate_backtest(Asked("", out, books=False, language=language), known, months)
-    _tell(report, out, language, shape)
+    settings = settings_of()
+    asked = Asked(scenario, out, books=False, language=language)
+    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+        told = simulate_backtest(asked, known, work, progress)
+    _tell(told, out, language, shape)
 
 
 @app.command()

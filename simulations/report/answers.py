@@ -4,12 +4,14 @@
 * rule change, expansion, comparison: who is treated otherwise, and what it costs or saves;
 * frontier: how many people each transfer value reaches under the grants there are;
 * shock: the stress paths first;
-* targeting: whom rules reach and miss, by an expenditure that is known or stated.
+* targeting: whom rules reach and miss, by an expenditure that is known or stated;
+* backtest: what would have been told then, beside what came.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 
 from simulations.projection.running import Projection
+from simulations.report.backtesting import backtest_parts
 from simulations.report.common import (
     Part,
     exchange_part,
@@ -68,4 +70,5 @@ ANSWERS: Mapping[str, Callable[[Projection], Iterator[Part]]] = {
     "expansion": _differences,
     "comparison": _differences,
     "targeting": _targeting,
+    "backtest": backtest_parts,
 }

@@ -19,7 +19,7 @@ from simulations.rates import MILLION
 from simulations.report.model import Chart, Column, Kind, Table
 from simulations.report.wording import Language, Wording
 
-WIDTH, HEIGHT, ROW = 660, 250, 24
+WIDTH, HEIGHT, ROW = 840, 270, 24
 ROWS_MAX = 25
 INK, BAND, LINE = "#0b3954", "#5fa8d3", "#0b5c8a"
 COLOURS = ["#0b5c8a", "#c7703a", "#4f7d3a", "#7a5195", "#8a6d1f", "#555555"]
@@ -48,6 +48,7 @@ def _config(*, right: bool) -> dict[str, object]:
         "background": None,
         "padding": {"left": 24, "right": 24, "top": 6, "bottom": 6},
         "view": {"stroke": None},
+        "title": {"anchor": "end" if right else "start", "color": "#33404d"},
         "axis": axis,
         "axisY": {"orient": "right" if right else "left"},
         "legend": {
@@ -100,6 +101,7 @@ def fan(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     suffix = "_minor" if line.endswith("_minor") else ""
     low, quarter, upper, high = (f"p{band}{suffix}" for band in (5, 25, 75, 95))
     extra = [name for name in columns if name in wording.names]
+    extra += options["beside"].split() if "beside" in options else []
     bands = [low, quarter, upper, high]
     frame, title = _scaled(table, options["unit"], wording, [line, *bands, *extra])
     value = alt.Axis(format=_format(columns[line]), title=title or None)
@@ -163,11 +165,12 @@ def steps(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     """Return one series that rises in steps."""
     value = options["value"]
     columns = {column.name: column for column in table.columns}
-    axis = alt.Axis(format=_format(columns[value]), title=wording.header(columns[value]))
+    heading = alt.TitleParams(wording.header(columns[value]), fontSize=12, fontWeight="normal")
+    axis = alt.Axis(format=_format(columns[value]), title=None)
     top = 1 if columns[value].kind is Kind.SHARE else None
     scale = alt.Scale(domain=[0, top]) if top else alt.Undefined
     made = (
-        alt.Chart(table.frame, width=WIDTH, height=HEIGHT - 60)
+        alt.Chart(table.frame, width=WIDTH, height=HEIGHT - 60, title=heading)
         .mark_area(interpolate="step-after", color=COLOURS[1], opacity=0.55, line=True)
         .encode(x=_time(), y=alt.Y(f"{value}:Q", axis=axis, scale=scale))
     )

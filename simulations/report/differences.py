@@ -32,7 +32,7 @@ SIZE_MOST = 8
 DIFFERING = "households_that_differ.parquet"
 _STANDING = """
     CREATE OR REPLACE VIEW compared AS
-    SELECT b.household_id, h.province, least(b.people, {size_most}) AS size,
+    SELECT b.household_id, 'all' AS everybody, h.province, least(b.people, {size_most}) AS size,
            b.people, b.selected AS base_selected, v.selected AS variant_selected,
            CASE WHEN b.selected THEN b.amount_minor ELSE 0 END AS base_minor,
            CASE WHEN v.selected THEN v.amount_minor ELSE 0 END AS variant_minor,
@@ -89,7 +89,7 @@ class Comparison:
         """Write the households that differ, with why; return how many there are."""
         path = folder / f"{self.variant}-{DIFFERING}"
         self.connection.execute(
-            "COPY (SELECT * FROM compared WHERE standing NOT IN ('same', 'neither')"
+            "COPY (SELECT * EXCLUDE (everybody) FROM compared WHERE standing NOT IN ('same', 'neither')"
             f" ORDER BY household_id) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)"
         )
         [(rows,)] = self.connection.execute(
@@ -132,7 +132,7 @@ class Comparison:
 def difference_parts(projection: Projection, variant: str) -> Iterator[Part]:
     """Yield who is treated otherwise under the variant, and what that costs or saves."""
     comparison = Comparison(projection, variant)
-    everybody = comparison.by("'all'").iloc[0]
+    everybody = comparison.by("everybody").iloc[0]
     facts = {
         "variant": Sentence("a_name", {"code": variant}),
         "on": comparison.base_run.on.isoformat(),

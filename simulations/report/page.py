@@ -1,7 +1,7 @@
 """The report as one HTML page in one language: it opens offline and holds everything in itself.
 
 Key figures first, then each section with its sentences, its chart and, below it, the table that the
-chart shows. Tables are closed where a chart stands above them, open where they stand alone.
+chart shows; long tables scroll on the screen and are whole on paper.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,6 @@ class Shown:
     rows: list[list[str]] = field(default_factory=list)
     summary: str = ""
     more: str = ""
-    is_open: bool = False
 
 
 def write_page(report: Report, path: Path, language: Language) -> None:
@@ -111,7 +110,6 @@ def _with_table(
         ],
         wording.word("table_of" if chart else "table_alone"),
         more,
-        is_open=not chart or len(table.frame) <= len(table.columns),
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """Words and numbers of a report in one of three languages.
 
 English writes 1,234.50, Turkish 1.234,50; Arabic reports use Western digits, as the agencies do.
-Amounts are shown without decimals where they are a thousand and more: the tables for analysts have
-every minor unit. Words are `words.yaml`; what is missing there is a bug and raises KeyError.
+Amounts are shown without decimals where they are a thousand and more, in sentences as millions
+where they are ten millions and more: the tables have every minor unit. Words are `words.yaml`; what
+is missing there is a bug and raises KeyError.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from simulations.rates import MILLION
 from simulations.report.model import Column, Kind, Sentence
 
 WHOLE_FROM = 1000
+MILLIONS_FROM = 10_000_000
 NOTHING = "–"
 
 
@@ -97,6 +99,10 @@ class Wording:
     def amount(self, minor: int, currency: str, *, with_currency: bool = True) -> str:
         """Return an amount for people to read."""
         unit = 10 ** exponent(currency)
+        if with_currency and abs(minor) >= MILLIONS_FROM * unit:
+            tenths = round_to(minor, unit * MILLION // 10) * 10 // (unit * MILLION)
+            said = self._separated(f"{'-' * (tenths < 0)}{abs(tenths) // 10:,}.{abs(tenths) % 10}")
+            return self.word("millions_of").format(amount=said, currency=currency)
         whole = abs(minor) >= WHOLE_FROM * unit
         text = f"{round_to(minor, unit) // unit:,}" if whole else format_amount(minor, currency)
         shown = self._separated(text)

@@ -30,7 +30,14 @@ DRAWS_MAX = 20_000
 SYNTHETIC_MAX = 1_000_000
 
 Question = Literal[
-    "cost", "rule_change", "frontier", "shock", "expansion", "comparison", "targeting"
+    "cost",
+    "rule_change",
+    "frontier",
+    "shock",
+    "expansion",
+    "comparison",
+    "targeting",
+    "backtest",
 ]
 Foreign = Literal["USD", "EUR"]
 Currency = Literal["TRY", "USD", "EUR"]

@@ -95,6 +95,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "expansion": ("variants", "grants"),
     "comparison": ("variants",),
     "targeting": ("targeting", "variants"),
+    "backtest": ("stress",),
 }
 
 
