@@ -37,8 +37,10 @@ def write_workbook(report: Report, path: Path, language: Language) -> None:
     book = Workbook()
     first = book.active or book.create_sheet()
     _summary(first, report, wording)
-    for table in report.tables.values():
-        _sheet(book.create_sheet(_title(wording.word(table.key), book)), table, wording)
+    for section in report.sections:
+        if section.table:
+            sheet = book.create_sheet(_title(wording.word(section.key), book))
+            _sheet(sheet, report.tables[section.table], wording)
     for sheet in book.worksheets:
         sheet.sheet_view.rightToLeft = language is Language.AR
     content = io.BytesIO()
