@@ -1,10 +1,10 @@
 """Synthetic snapshots: households that do not exist, in the files that rules are run on.
 
-Whole sample households are drawn from rosters that are raked to the published margins
-(`simulations.population.rosters`: age and sex of persons, household sizes, women at the head,
-single parents); provinces follow the published distribution. Facts of need are drawn beside them
-with the shares of `free_mix.csv`. The files have the columns of a registry snapshot, sorted by
-household, and no names: nobody needs them here. Same seed, same bytes.
+The households are those of `simulations.synthesis`: whole numbers of sample households that agree
+with the published margins (age and sex of persons, mean size, mean top-up, women at the head,
+single parents), in an order that chance decides; provinces have their exact published shares. Facts
+of need are drawn beside them with the shares of `free_mix.csv`. The files have the columns of a
+registry snapshot, sorted by household, and no names: nobody needs them here. Same seed, same bytes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +32,10 @@ from simulations.population.people import (
     SHELTERS,
     YEAR_ONLY_SHARE,
 )
-from simulations.population.rosters import RELATIONSHIPS, Rosters, raked
+from simulations.population.rosters import RELATIONSHIPS, Rosters
 from simulations.population.shape import Nationality, Need
 from simulations.randomness import Bools, Ints, Randomness
+from simulations.synthesis import assisted_caseload, provinces_placed
 
 BATCH = 65_536
 Names = NDArray[np.str_]
@@ -62,30 +63,34 @@ def write_synthetic(folder: Path, households: int, seed: int, on: date) -> tuple
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = folder / "households.parquet", folder / "members.parquet"
     randomness = Randomness(seed)
-    rosters = raked(randomness.stream("population.rosters"))
+    caseload = assisted_caseload(households, randomness)
+    placed = caseload.placed(randomness)
+    province = provinces_placed(households, randomness)
     with (
         pq.ParquetWriter(paths[0], HOUSEHOLDS, compression="zstd") as household_file,
         pq.ParquetWriter(paths[1], MEMBERS, compression="zstd") as member_file,
     ):
         for first in range(0, households, BATCH):
-            count = min(BATCH, households - first)
             rng = randomness.stream("population.households", first)
+            batch = placed[first : first + BATCH], province[first : first + BATCH]
             for file, table in zip(
-                (household_file, member_file), _batch(rng, rosters, first, count, on), strict=True
+                (household_file, member_file),
+                _batch(rng, caseload.rosters, first, batch, on),
+                strict=True,
             ):
                 file.write_table(table)
     return paths
 
 
 def _batch(
-    rng: np.random.Generator, rosters: Rosters, first: int, count: int, on: date
+    rng: np.random.Generator, rosters: Rosters, first: int, batch: tuple[Ints, Ints], on: date
 ) -> Iterator[pa.Table]:
-    """Yield the households and the members of one batch."""
-    sizes = rng.choice(np.arange(1, margins.SIZE_MAX + 1), size=count, p=margins.size_shares())
-    roster = rosters.drawn(rng, sizes, np.full(count, -1))
+    """Yield the households and the members of one batch: their rosters and provinces."""
+    roster, province = batch
+    count = len(roster)
     ids = np.array([f"hh_s{number:09d}" for number in range(first, first + count)])
     nation = _mixed(rng, count, "nationality", tuple(Nationality))
-    yield _households(rng, ids, rosters.size[roster], nation)
+    yield _households(rng, ids, rosters.size[roster], nation, province)
     yield _members(rng, ids, rosters, roster, nation, on)
 
 
@@ -96,10 +101,11 @@ def _mixed(
     return rng.choice(len(values), size=count, p=[shares[value] for value in values])
 
 
-def _households(rng: np.random.Generator, ids: Names, sizes: Ints, nation: Ints) -> pa.Table:
+def _households(
+    rng: np.random.Generator, ids: Names, sizes: Ints, nation: Ints, province: Ints
+) -> pa.Table:
     count = len(ids)
     holds = margins.mix("holds")
-    province = rng.choice(len(provinces()), size=count, p=margins.province_shares())
     towns = [districts()[code] for code in provinces()]
     chosen = rng.integers(0, 1 << 30, size=count)
     groups = [GROUPS.get(nationality, "international_protection") for nationality in Nationality]

@@ -37,7 +37,7 @@ MEAN_TOPUP_TRY = Decimal("346.16")
 TOPUP_TRY = ((4, 600), (8, 300), (SIZE_MAX, 100))  # households of up to so many people
 TOPUP_STEP = 100
 SIZES_APART = 0.5  # spread of the logarithm of the first shares of the sizes
-HOUSEHOLDS_MIN = 1_000
+HOUSEHOLDS_MIN = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,10 +2,11 @@
 
 Households of one *profile* (alike in everything that household margins count) are interchangeable
 for these margins. So first every profile gets a whole number near its weight, such that all
-household margins hold exactly (a small integer programme); then each profile's number is shared
-among its seeds by the largest remainder; and what the person margins then miss is repaired by
-*moves*: one household less of one seed and one more of another of the same profile that differs in
-a single member. A chain of moves takes a surplus of one sort of people to where it is missing.
+household margins hold exactly (a small integer programme); then each profile's number is spread
+over its seeds; and what the person margins then miss is repaired, by *moves* (one household less of
+one seed and one more of another of the same profile that differs in a single member; a chain of
+moves takes a surplus of one sort of people to where it is missing) and, where no chain is left, by
+the *exchange* of two households of a profile that brings people nearest to the margins.
 
 Sources of the problem: Lovelace and Ballas, "Truncate, replicate, sample", 2013; the repair here is
 exact where they sample.
@@ -28,6 +29,7 @@ WHOLE_NUMBERS_IMPOSSIBLE = Problem(
     "Give household margins that are whole numbers and add up to the same total.",
 )
 
+EXCHANGED_FROM = 100
 REACH = 3  # by how much a profile may be away from its weight
 
 
@@ -46,10 +48,14 @@ def whole_weights(weights: Floats, design: Design) -> Ints:
     whole = np.zeros(len(weights), dtype=np.int64)
     for at, number in enumerate(numbers.tolist()):
         seeds = np.flatnonzero(profile == at)
-        whole[seeds] = shared_out(weights[seeds], number)
+        whole[seeds] = _spread_out(weights[seeds], number)
     if len(people):
         counts = np.rint(design.counts[:, people]).astype(np.int64)
-        _repair(whole, counts, profile, _whole_targets(design.targets[people], counts, whole))
+        gap = counts.T @ whole - _whole_targets(design.targets[people], counts, whole)
+        moves = _moves(counts, profile)
+        _move(whole, counts, moves, gap)
+        while gap.any() and _exchange(whole, counts, profile, gap):
+            _move(whole, counts, moves, gap)
     return whole
 
 
@@ -59,6 +65,18 @@ def shared_out(weights: Floats, number: int) -> Ints:
     whole: Ints = np.floor(exact).astype(np.int64)
     order = np.argsort(whole - exact, kind="stable")
     whole[order[: number - int(whole.sum())]] += 1
+    return whole
+
+
+def _spread_out(weights: Floats, number: int) -> Ints:
+    """Return `number` shared so that every stretch of seeds has its share.
+
+    Where there are fewer households than seeds the largest remainder would take the heaviest seeds
+    only; this takes every so many-th, as a systematic sample does.
+    """
+    upto = np.floor(np.cumsum(weights) * (number / weights.sum()) + 0.5)
+    upto[-1] = number
+    whole: Ints = np.diff(upto, prepend=0).astype(np.int64)
     return whole
 
 
@@ -126,10 +144,8 @@ def _moves(counts: Ints, profile: Ints) -> _Moves:
     return _Moves(pairs)
 
 
-def _repair(whole: Ints, counts: Ints, profile: Ints, targets: Ints) -> None:
-    """Move households in place until people are as the targets say, or no chain is left."""
-    moves = _moves(counts, profile)
-    gap = (counts * whole[:, None]).sum(axis=0) - targets
+def _move(whole: Ints, counts: Ints, moves: _Moves, gap: Ints) -> None:
+    """Move households in place until nothing is surplus or no chain is left."""
     stuck: set[int] = set()
     while True:
         surplus = [sort for sort in np.flatnonzero(gap > 0).tolist() if sort not in stuck]
@@ -144,6 +160,24 @@ def _repair(whole: Ints, counts: Ints, profile: Ints, targets: Ints) -> None:
             whole[less] -= 1
             whole[more] += 1
             gap += counts[more] - counts[less]
+
+
+def _exchange(whole: Ints, counts: Ints, profile: Ints, gap: Ints) -> bool:
+    """Make the best exchange in each profile in place; return whether any was good."""
+    any_good = False
+    for at in range(int(profile.max()) + 1):
+        seeds = np.flatnonzero(profile == at)
+        given = seeds[whole[seeds] > 0]
+        # A hundred of those there are enough to choose from; all of them may be taken instead.
+        given = given[:: max(1, len(given) // EXCHANGED_FROM)]
+        missed = np.abs(gap + counts[seeds][None] - counts[given][:, None]).sum(axis=2)
+        if missed.size and missed.min() < np.abs(gap).sum():
+            less, more = np.unravel_index(int(missed.argmin()), missed.shape)
+            whole[given[less]] -= 1
+            whole[seeds[more]] += 1
+            gap += counts[seeds[more]] - counts[given[less]]
+            any_good = True
+    return any_good
 
 
 def _chain(moves: _Moves, whole: Ints, gap: Ints, start: int) -> list[tuple[int, int]] | None:

@@ -186,9 +186,18 @@ def test_provinces_have_their_exact_shares() -> None:
     assert len(placed) == 50_000
 
 
+def test_a_village_has_the_composition_of_a_country_but_for_a_few_people() -> None:
+    caseload = assisted_caseload(400, Randomness(5))
+    design = caseload.design
+    off = np.abs(caseload.whole @ design.counts - design.targets)
+    assert off[~design.of_people].max() == 0
+    assert off[design.of_people].max() < 8
+    assert off[design.of_people].sum() < 0.03 * caseload.people
+
+
 def test_too_small_a_caseload_is_refused() -> None:
     with pytest.raises(Refusal, match="caseload_too_small"):
-        assisted_caseload(999, Randomness(1))
+        assisted_caseload(99, Randomness(1))
 
 
 def test_topups_follow_the_size_of_the_household() -> None:
