@@ -7,7 +7,7 @@ and removed afterwards (`cva.simulated_books`).
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +21,7 @@ from cva.simulated_books import simulated_books
 from eligibility.rules.pack import RulePack
 from ledgers.money import parse_amount
 from ledgers.problems import Answer, Problem
+from simulations.exploring import Exploration, explored
 from simulations.months import month_after
 from simulations.projection.courses import People
 from simulations.projection.prices import known_record
@@ -173,6 +174,23 @@ def simulate_backtest(
     if known:
         found = fitted(moved(found.scenario, known), found.packs)
     return _run(asked, found, None, work, progress)
+
+
+def explore(asked: Asked, parameter: str, values: Sequence[str], work: Path) -> Exploration:
+    """Return what a scenario's rules say on its first day with each value of one parameter.
+
+    Nothing is written. Raises `scenario_refused`, `scenario_unknown`, and what `explored` raises.
+    """
+    loaded, before = _loaded(asked.source)
+    scenario, pack = loaded.scenario, loaded.courses[0].pack
+    with tempfile.TemporaryDirectory(prefix="explore-", dir=work) as own:
+        folder = Path(own)
+        people, source = _population(scenario, asked.snapshot, folder, before)
+        files = people.households, people.members
+        represents = scenario.population.synthetic.represents if source == "synthetic" else None
+        return explored(
+            files, pack, parameter, values, scenario.start, spill=folder, represents=represents
+        )
 
 
 def moved(scenario: Scenario, known: str) -> Scenario:

@@ -60,6 +60,7 @@ class Exploration:
 
     households: int
     cells: int
+    currency: str
     tried: tuple[Tried, ...]
 
 
@@ -93,7 +94,7 @@ def explored(
         _tried(cells, one, cells.verdict(one, on), before, value)
         for one, value in zip(rules, [None, *values], strict=True)
     ]
-    return Exploration(cells.households, len(cells), tuple(tried))
+    return Exploration(cells.households, len(cells), pack.currency, tuple(tried))
 
 
 def changed(pack: RulePack, parameter: str, value: str) -> RulePack:

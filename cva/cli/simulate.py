@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from cva.cli.cycles import DATE
-from cva.cli.output import Shape, show
+from cva.cli.output import Money, Shape, show
 from cva.clock import clock_of
 from cva.progress import shown
 from cva.settings import settings_of
@@ -141,6 +141,40 @@ def frontier(
     with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
         report = simulate_frontier(asked, values, work, progress)
     _tell(report, out, language, shape)
+
+
+@app.command()
+def explore(
+    parameter: str = typer.Argument(help="A parameter of the scenario's rules."),
+    values: str = typer.Argument(help="Values with commas between them, such as 1.5,2.0."),
+    scenario: str = typer.Option("rule-change", help="Whose rules and households are tried."),
+    households: Path | None = HOUSEHOLDS,
+    members: Path | None = MEMBERS,
+    shape: Shape = FORMAT,
+) -> None:
+    """Try many values of one parameter at once: one cycle, on the scenario's first day."""
+    from cva.simulating import Asked, snapshot_of, work_folder
+    from cva.simulating import explore as explored
+
+    asked = Asked(scenario, Path(), snapshot_of(households, members))
+    tried_values = [value.strip() for value in values.split(",")]
+    with work_folder(settings_of().home) as work:
+        found = explored(asked, parameter, tried_values, work)
+    rows = [
+        (
+            tried.value or "as it stands",
+            tried.qualify,
+            tried.enter,
+            tried.leave,
+            tried.review,
+            tried.paid,
+            tried.people_paid,
+            Money(tried.amount_minor, found.currency),
+        )
+        for tried in found.tried
+    ]
+    columns = [parameter, "qualify", "enter", "leave", "review", "paid", "people", "a cycle"]
+    show(columns, rows, shape)
 
 
 @app.command()
