@@ -159,7 +159,42 @@ def run_rules(
             people.households, people.members, course.pack, on, out, seed=seed, spill=folder,
             memory_mb=MEMORY_MB, threads=THREADS,
         )  # fmt: skip
+        if not people.is_exact:
+            _select_by_weight(out, people, course.pack)
         yield RuleRun(month, on, out, totals)
+
+
+def _select_by_weight(decisions: Path, people: People, pack: RulePack) -> None:
+    """Fill places by weight, in the order of the rules: whoever still fits wholly is in.
+
+    The decisions are written again with who is selected; all else stays.
+    """
+    stratum = stratum_of(pack.selection)
+    by = "''" if stratum is None else f"coalesce(h.{stratum}, '')"
+    rows = ", ".join(f"('{quota}', {count})" for quota, count in sorted(_places(pack).items()))
+    fresh = decisions.with_suffix(".fresh")
+    with duckdb.connect(":memory:", config={"threads": THREADS}) as connection:
+        connection.execute(
+            "COPY (WITH placed AS (SELECT d.household_id, v.places, sum("
+            f"{_weight(people)}) OVER (PARTITION BY d.status, {by}"
+            " ORDER BY d.score DESC, d.tie_key, d.household_id) AS upto"
+            f" FROM read_parquet('{_file(decisions)}') d"
+            f" JOIN read_parquet('{_file(people.households)}') h USING (household_id)"
+            f" LEFT JOIN (VALUES {rows}) v (quota, places) ON v.quota = {by}"
+            " WHERE d.status = 'eligible')"
+            " SELECT d.* REPLACE (coalesce(p.upto * $scale <= p.places, false) AS selected,"
+            " CASE WHEN d.status <> 'eligible' THEN d.reason"
+            " WHEN p.upto * $scale <= p.places THEN 'selected' ELSE 'waiting' END AS reason)"
+            f" FROM read_parquet('{_file(decisions)}') d LEFT JOIN placed p USING (household_id)"
+            f" ORDER BY d.household_id) TO '{_file(fresh)}' (FORMAT parquet, COMPRESSION zstd)",
+            {"scale": people.scale.item()},
+        )
+    fresh.replace(decisions)
+
+
+def _weight(people: People) -> str:
+    """Return a household's weight as SQL; exact, so that the order of adding does not matter."""
+    return f"CAST(h.{WEIGHT} AS DECIMAL(18, 6))" if people.is_weighted else "1"
 
 
 def caseloads_of(course: Course, runs: Sequence[RuleRun], people: People, months: int) -> Caseloads:
@@ -215,15 +250,12 @@ class _Counting:
         self.people = people
         stratum = stratum_of(course.pack.selection)
         by = "''" if stratum is None else f"coalesce(h.{stratum}, '')"
-        # Exact sums: the order in which threads add must not matter.
-        weight = f"CAST(h.{WEIGHT} AS DECIMAL(18, 6))" if people.is_weighted else "1"
         file = _file(people.households)
         connection.execute(
             f"CREATE TABLE person AS SELECT household_id, {by} AS quota,"
-            f" coalesce(h.province, '') AS province, {weight} AS weight"
+            f" coalesce(h.province, '') AS province, {_weight(people)} AS weight"
             f" FROM read_parquet('{file}') h"
         )
-        self.pack = course.pack
         self.runs: list[RuleRun] = []
         self.strata = 0
 
@@ -235,22 +267,7 @@ class _Counting:
             f" FROM read_parquet('{_file(run.decisions)}') d JOIN person p USING (household_id)"
             " WHERE d.status = 'eligible'"
         )
-        if not self.people.is_exact:
-            self._select_by_weight(run)
         self.runs.append(run)
-
-    def _select_by_weight(self, run: RuleRun) -> None:
-        """Fill places by weight, in the order of the rules: whoever still fits wholly is in."""
-        places = _places(self.pack)
-        rows = ", ".join(f"('{quota}', {count})" for quota, count in sorted(places.items()))
-        self.connection.execute(
-            f"UPDATE run_{run.month} r SET selected = coalesce(o.upto * ? <= o.places, false)"
-            " FROM (SELECT household_id, places, sum(weight) OVER (PARTITION BY quota"
-            " ORDER BY score DESC, tie_key, household_id) AS upto"
-            f" FROM run_{run.month} LEFT JOIN (VALUES {rows}) v (quota, places) USING (quota)) o"
-            " WHERE o.household_id = r.household_id",
-            [self.people.scale.item()],
-        )
 
     def keys(self) -> list[tuple[str, str, int, float]]:
         """Return the strata in their order, with the mean number of people; number them."""

@@ -25,6 +25,11 @@ INK, BAND, LINE = "#0b3954", "#5fa8d3", "#0b5c8a"
 COLOURS = ["#0b5c8a", "#c7703a", "#4f7d3a", "#7a5195", "#8a6d1f", "#555555"]
 PARTS = ["#c7703a", "#4f7d3a", "#b9a44c"]
 DASHES = [[6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
+LOCALES: Mapping[Language, Literal["en-US", "tr-TR"]] = {
+    Language.EN: "en-US",
+    Language.TR: "tr-TR",
+    Language.AR: "en-US",
+}
 MILLIONS_FROM = 2_000_000
 Shown = dict[str, object]
 
@@ -34,7 +39,8 @@ def drawn(chart: Chart, table: Table, wording: Wording) -> str:
     made = FORMS[chart.form](table, chart.options, wording)
     right = wording.language is Language.AR
     specification = {**made, "config": _config(right=right)}
-    return str(vl_convert.vegalite_to_svg(json.dumps(specification)))
+    locale = LOCALES[wording.language]
+    return str(vl_convert.vegalite_to_svg(json.dumps(specification), format_locale=locale))
 
 
 def _config(*, right: bool) -> dict[str, object]:
@@ -50,7 +56,7 @@ def _config(*, right: bool) -> dict[str, object]:
         "view": {"stroke": None},
         "title": {"anchor": "end" if right else "start", "color": "#33404d"},
         "axis": axis,
-        "axisY": {"orient": "right" if right else "left"},
+        "axisYQuantitative": {"orient": "right" if right else "left"},
         "legend": {
             "labelFontSize": 12, "orient": "top", "labelLimit": 300, "symbolStrokeWidth": 3,
             "labelColor": "#33404d",
@@ -301,7 +307,7 @@ def paired(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     groups = list(dict.fromkeys(long["group"]))
     long["figure"] = [wording.cell(one, columns[values[0]]) for one in long["value"]]
     base = alt.Chart(
-        long, width=WIDTH - 60, height=alt.Step(ROW - 6, **{"for": "position"})
+        long, width=WIDTH - 60, height=alt.Step(ROW + 16, **{"for": "position"})
     ).encode(
         y=alt.Y(
             "label:N",

@@ -64,9 +64,7 @@ class Comparison:
         base = self.projection.base.loads.runs
         other = self.projection.outcomes[self.variant].loads.runs
         for pair in zip(base, other, strict=True):
-            if pair[0].totals.decisions_sha256 != pair[1].totals.decisions_sha256 and (
-                self._differ(*pair)
-            ):
+            if self._differ(*pair):
                 return pair
         return base[0], other[0]
 
@@ -89,7 +87,8 @@ class Comparison:
         """Write the households that differ, with why; return how many there are."""
         path = folder / f"{self.variant}-{DIFFERING}"
         self.connection.execute(
-            "COPY (SELECT * EXCLUDE (everybody) FROM compared WHERE standing NOT IN ('same', 'neither')"
+            "COPY (SELECT * EXCLUDE (everybody) FROM compared"
+            " WHERE standing NOT IN ('same', 'neither')"
             f" ORDER BY household_id) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)"
         )
         [(rows,)] = self.connection.execute(

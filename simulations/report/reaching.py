@@ -69,7 +69,7 @@ def _errors_part(projection: Projection, found: dict[str, Measures], line: int) 
         for kind in kinds
     ]
     content = {
-        "course": [code for code, _, _ in rows],
+        "course": [_named(code) for code, _, _ in rows],
         "error_kind": [kind for _, kind, _ in rows],
         "exclusion": [errors.exclusion for _, _, errors in rows],
         "inclusion": [errors.inclusion for _, _, errors in rows],
@@ -86,9 +86,10 @@ def _errors_part(projection: Projection, found: dict[str, Measures], line: int) 
     )  # fmt: skip
     base = found["base"]
     targeting = projection.scenario.targeting
-    source = targeting.expenditure.source if targeting else ""
+    surveyed = targeting is not None and targeting.expenditure.column is not None
     facts = {
-        "line": amount(line, HOME), "source": source,
+        "line": amount(line, HOME),
+        "source": Sentence("spending_surveyed" if surveyed else "spending_stated"),
         "poor": share(int(np.rint(base.before.fgt0 * MILLION))),
     }  # fmt: skip
     return saying(made, Sentence("errors_says", facts))
@@ -106,9 +107,14 @@ def _measures_part(
     costs = {code: _cost_ratio(projection, code) for code in found}
     content: dict[str, object] = {"measure": [*SHARES, "tctr"]}
     for code in found:
-        content[code] = [*(by_course[code][name] for name in SHARES), costs[code]]
-    columns = [Column("measure", Kind.WORD), *(Column(code, Kind.SHARE) for code in found)]
+        content[_named(code)] = [*(by_course[code][name] for name in SHARES), costs[code]]
+    columns = [Column("measure", Kind.WORD), *(Column(_named(code), Kind.SHARE) for code in found)]
     return part("measures", table("measures", columns, content))
+
+
+def _named(course: str) -> str:
+    """Return the name under which a course is shown."""
+    return "base_rules" if course == "base" else course
 
 
 def _cost_ratio(projection: Projection, course: str) -> float | None:

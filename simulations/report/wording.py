@@ -25,6 +25,8 @@ from simulations.report.model import Column, Kind, Sentence
 WHOLE_FROM = 1000
 MILLIONS_FROM = 10_000_000
 NOTHING = "–"
+HYPHEN = "\N{NON-BREAKING HYPHEN}"
+ISOLATE, ISOLATE_END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 
 class Language(StrEnum):
@@ -81,11 +83,11 @@ class Wording:
             "an_amount": lambda: self.amount(_int(facts, "minor"), str(facts["currency"])),
             "a_count": lambda: self.count(_int(facts, "number")),
             "a_share": lambda: self.share(_int(facts, "millionths")),
-            "a_month": lambda: str(facts["month"]),
+            "a_month": lambda: str(facts["month"]).replace("-", HYPHEN),
             "a_name": lambda: self.name(str(facts["code"])),
         }
         if sentence.key in plain:
-            return plain[sentence.key]()
+            return self._apart(plain[sentence.key]())
         told = {
             name: self.says(fact) if isinstance(fact, Sentence | Mapping) else fact
             for name, fact in facts.items()
@@ -105,6 +107,7 @@ class Wording:
             return self.word("millions_of").format(amount=said, currency=currency)
         whole = abs(minor) >= WHOLE_FROM * unit
         text = f"{round_to(minor, unit) // unit:,}" if whole else format_amount(minor, currency)
+        text = text if minor else "0"
         shown = self._separated(text)
         return f"{shown}\N{NO-BREAK SPACE}{currency}" if with_currency else shown
 
@@ -112,10 +115,10 @@ class Wording:
         """Return a share in per cent: 25.0 % or %25,0."""
         tenths = round_to(millionths, MILLION // 1000) * 1000 // MILLION
         sign = "-" if tenths < 0 else ""
-        text = self._separated(f"{sign}{abs(tenths) // 10}.{abs(tenths) % 10}")
+        text = self._separated(f"{abs(tenths) // 10}.{abs(tenths) % 10}")
         if self.language is Language.TR:
-            return f"%{text}"
-        return f"{text}\N{NO-BREAK SPACE}%"
+            return f"{sign}%{text}"
+        return f"{sign}{text}\N{NO-BREAK SPACE}%"
 
     def rate(self, millionths: int) -> str:
         """Return a rate with two decimals."""
@@ -148,6 +151,10 @@ class Wording:
             Kind.TEXT: str,
         }
         return shown[column.kind](str(value))
+
+    def _apart(self, text: str) -> str:
+        """Return figures so that Arabic sentences keep their parts in order."""
+        return f"{ISOLATE}{text}{ISOLATE_END}" if self.language is Language.AR else text
 
     def _separated(self, text: str) -> str:
         """Return digits with the language's separators."""

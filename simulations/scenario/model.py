@@ -13,12 +13,13 @@ months before payment its money is drawn and exchanged.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, field_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from eligibility.entitlements import Amount, Entitlement
 from eligibility.rules.pack import STRICT, Code, Id, Label, Words
@@ -55,6 +56,17 @@ def _written(value: object) -> object:
 
 
 Assumption = Annotated[Distribution, BeforeValidator(_written)]
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it; a number that is written in another way is the same."""
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Synthetic(BaseModel):
@@ -360,14 +372,10 @@ class Scenario(BaseModel):
     frontier: Frontier | None = None
     targeting: Targeting | None = None
 
-    @field_serializer("start")
-    def _day(self, start: date) -> str:
-        return start.isoformat()
-
     def document(self) -> dict[str, object]:
         """Return the canonical form as JSON values; `from_document` reads it back."""
-        content: dict[str, object] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return content
+        content = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: _plain(value) for name, value in content.items()}
 
     def sha256(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""
