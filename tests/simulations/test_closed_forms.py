@@ -4,6 +4,7 @@ Quantiles are held between the order statistics that contain the true one with a
 0.9999, means within five standard errors; deterministic figures are exact to rounding.
 """
 
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -24,6 +25,9 @@ from simulations.dynamics import (
 from simulations.fans import LINES, fan, mean_error, paired, quantile_bounds, quantiles
 from simulations.lifetimes import Lives, paid_households
 from simulations.paths import jump_changes, normal_changes, rates_along
+from simulations.projection.caseload import Groups
+from simulations.projection.ledger import Fund, Terms, ledger_of
+from simulations.projection.prices import Prices
 from simulations.randomness import Randomness
 from simulations.rates import MILLION
 from simulations.sensitivity import sobol_indices, tornado
@@ -118,6 +122,38 @@ def test_a_steady_caseload_is_arrivals_by_exits() -> None:
     found = caseload(flows, rates(1, 600, arrivals=1.0, exits=0.05), np.eye(1))
     assert found[0, -1, 0] == pytest.approx(50 / 0.05, rel=1e-9)
     assert found[0, 20, 0] == pytest.approx(1000 * (1 - 0.95**20), rel=1e-12)
+
+
+@pytest.mark.parametrize(("exits", "budget_try"), [(0.0, 100), (0.01, 90), (0.03, 120), (0.05, 21)])
+def test_the_break_even_date_of_a_shrinking_caseload(exits: float, budget_try: int) -> None:
+    # 100,000 households of 500.00 TRY and a fee of 2 %: months of 51 million TRY at first.
+    month_minor = 100_000 * 500_00 * 102 // 100
+    budget = budget_try * month_minor // 10 + 1_000_00
+    months = 60
+    flows = Flows.without_ageing(np.array([100_000.0]), np.zeros((1, 1)))
+    expected = caseload(flows, rates(1, months, exits=exits), np.eye(1))
+    fund = Fund("GR", "TRY", budget, None, 0, (True,) * months, frozenset())
+    days = tuple(date(2027 + at // 12, at % 12 + 1, 1) for at in range(months))
+    groups = Groups(("",), np.zeros(1, np.int64), np.array([500_00]), np.array([5.0]), np.eye(1))
+    ledger = ledger_of(
+        Terms((fund,), ((0,),), {"": 0}, days, None, 0, 0),
+        groups,
+        np.rint(expected).astype(np.int64),
+        Prices((), np.ones((1, months, 0), np.int64), np.full((1, months), MILLION), {}),
+        {name: np.full(1, share) for name, share in (
+            ("fee_share", 0.02), ("failed", 0.0), ("returned", 0.0),
+        )},
+    )  # fmt: skip
+    # It runs dry in the first month m with more spent than there is:
+    # sum of (1 - e)^k for k = 0..m  >  budget / month, a geometric series.
+    ratio = budget / month_minor
+    if exits:
+        left = 1 - ratio * exits
+        exact = np.inf if left <= 0 else np.log(left) / np.log1p(-exits)
+    else:
+        exact = ratio
+    assert ledger.dry.tolist() == [months if exact > months else int(np.floor(exact))]
+    assert int(ledger.spent.sum()) <= budget
 
 
 def test_cards_are_checked_every_so_many_months() -> None:
