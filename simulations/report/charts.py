@@ -25,11 +25,9 @@ INK, BAND, LINE = "#0b3954", "#5fa8d3", "#0b5c8a"
 COLOURS = ["#0b5c8a", "#c7703a", "#4f7d3a", "#7a5195", "#8a6d1f", "#555555"]
 PARTS = ["#c7703a", "#4f7d3a", "#b9a44c"]
 DASHES = [[6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
-LOCALES: Mapping[Language, Literal["en-US", "tr-TR"]] = {
-    Language.EN: "en-US",
-    Language.TR: "tr-TR",
-    Language.AR: "en-US",
-}
+TURKISH: dict[str, object] = {
+    "decimal": ",", "thousands": ".", "grouping": [3], "currency": ["", ""],
+}  # fmt: skip
 MILLIONS_FROM = 2_000_000
 Shown = dict[str, object]
 
@@ -39,7 +37,7 @@ def drawn(chart: Chart, table: Table, wording: Wording) -> str:
     made = FORMS[chart.form](table, chart.options, wording)
     right = wording.language is Language.AR
     specification = {**made, "config": _config(right=right)}
-    locale = LOCALES[wording.language]
+    locale = TURKISH if wording.language is Language.TR else None
     return str(vl_convert.vegalite_to_svg(json.dumps(specification), format_locale=locale))
 
 

@@ -114,8 +114,9 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
     assert codes == ["scenario_horizon", "scenario_rate_unfit", "scenario_grant_window"]
 
 
-def test_codes_used_twice_and_currencies_that_are_not_projected_are_refused(tmp_path: Path) -> None:
-    grant = "  - {code: GR-ONE, donor: D, currency: TRY, amount: 1.00, from: 2026-01-01, to: 2026-12-31}\n"
+def test_a_code_that_two_grants_have_is_refused(tmp_path: Path) -> None:
+    days = "from: 2026-01-01, to: 2026-12-31"
+    grant = f"  - {{code: GR-ONE, donor: D, currency: TRY, amount: 1.00, {days}}}\n"
 
     findings = findings_of(tmp_path, changed(("to: 2026-12-31}\n", "to: 2026-12-31}\n" + grant)))
 
