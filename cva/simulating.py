@@ -15,20 +15,27 @@ from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
+from sqlalchemy import Engine
+
+from cva import staff
+from cva.database.connect import transaction
 from cva.programmes.loading import SHIPPED, load
 from cva.progress import Progress
+from cva.registry.snapshot import Snapshot, write_snapshot
 from cva.simulated_books import simulated_books
 from eligibility.rules.pack import RulePack
 from ledgers.money import parse_amount
 from ledgers.problems import Answer, Problem
 from simulations.exploring import Exploration, explored
 from simulations.months import month_after
-from simulations.projection.courses import People
+from simulations.projection.courses import People, run_rules
 from simulations.projection.prices import known_record
 from simulations.projection.running import Projection, project
 from simulations.rates import ecb_record
 from simulations.report import folder as report_folder
+from simulations.report.assumed import tries_part
 from simulations.report.building import manifest_of, population_sha256, report_of
+from simulations.report.common import Part
 from simulations.report.differences import Comparison
 from simulations.report.model import Report
 from simulations.report.page import write_page
@@ -62,6 +69,12 @@ REPORT_SHAPE_UNKNOWN = Problem(
     "Name a file that ends in .html or .xlsx.",
     Answer.USAGE,
 )
+SNAPSHOT_FOLDER_TAKEN = Problem(
+    "snapshot_folder_taken",
+    "The folder {folder} is not empty.",
+    "Name a folder that is empty or not there yet.",
+    Answer.USAGE,
+)
 SNAPSHOT_HALF = Problem(
     "snapshot_half",
     "A snapshot is two files, and one of them is named.",
@@ -77,6 +90,8 @@ SNAPSHOT_FILE_MISSING = Problem(
 
 SCENARIOS = Path(report_folder.__file__).parent.parent / "scenarios"
 LOTS = "simulation"
+SYNTHETIC = "synthetic"
+TRY_APART = 1_000_003  # between the seeds of two tries at a population
 DIFFERING = "households"
 
 
@@ -232,8 +247,9 @@ def _run(
         people, source = _population(loaded.scenario, asked.snapshot, folder, before)
         projection = project(loaded, people, lots, folder, progress)
         manifest = manifest_of(loaded, people, source, lots, version("cva"))
-        books = simulated_books(projection, folder) if asked.books else None
-        report = report_of(projection, manifest, books)
+        extra = [_tries(projection, folder, lots)] if source == SYNTHETIC else []
+        extra += [simulated_books(projection, folder)] if asked.books else []
+        report = report_of(projection, manifest, list(filter(None, extra)))
         report_folder.write(report, asked.out, asked.language)
         _write_differing(projection, asked.out)
     return report
@@ -289,7 +305,26 @@ def _population(
         raise MANIFEST_POPULATION.refusal(expected=digest)
     asked = scenario.population.synthetic
     files = write_synthetic(folder / "population", asked.households, scenario.seed, scenario.start)
-    return People.of(*files, asked.represents), "synthetic"
+    return People.of(*files, asked.represents), SYNTHETIC
+
+
+def _tries(projection: Projection, folder: Path, lots: str) -> Part | None:
+    """Return the first month under the base rules for every try at the population."""
+    scenario = projection.scenario
+    asked = scenario.population.synthetic
+    if asked.tries == 1:
+        return None
+    course = projection.base.loads.course
+    totals = [projection.base.loads.runs[0].totals]
+    for number in range(1, asked.tries):
+        own = folder / f"try-{number}"
+        files = write_synthetic(
+            own, asked.households, scenario.seed + number * TRY_APART, scenario.start
+        )
+        people = People.of(*files, asked.represents)
+        [run] = run_rules(course, people, [(0, scenario.start)], lots, own)
+        totals.append(run.totals)
+    return tries_part(totals, projection.people)
 
 
 def _write_differing(projection: Projection, out: Path) -> None:
@@ -301,6 +336,21 @@ def _write_differing(projection: Projection, out: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     for code in variants:
         Comparison(projection, code).write(folder)
+
+
+def export_snapshot(engine: Engine, person_id: str, programme: str, out: Path) -> Snapshot:
+    """Write the facts that the rules of a programme read, of all live households, into `out`.
+
+    They hold no personal field. `programme` is one that comes with the program. Raises
+    `role_missing`, `snapshot_folder_taken`.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SNAPSHOT_FOLDER_TAKEN.refusal(folder=out)
+    inputs = programme_pack(programme).inputs
+    with transaction(engine) as conn:
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        staff.require(conn, person_id, staff.Role.PROGRAMME)
+        return write_snapshot(conn, out, inputs.household, inputs.member)
 
 
 @contextmanager

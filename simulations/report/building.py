@@ -4,7 +4,7 @@ The manifest says everything that the figures follow from: the scenario and its 
 their hashes and that of the population's files, the seed, the lots, the record of exchange rates.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from simulations.projection.courses import People
 from simulations.projection.running import Projection
 from simulations.rates import ecb_record
 from simulations.report.answers import answer_parts
-from simulations.report.common import Part, assumptions_part, common_parts, figures, together
+from simulations.report.assumed import assumptions_part
+from simulations.report.common import Part, common_parts, figures, together
 from simulations.report.model import Report
 from simulations.scenario.reading import Loaded
 
@@ -56,13 +57,11 @@ def population_sha256(households: Path, members: Path) -> str:
 
 
 def report_of(
-    projection: Projection, manifest: Mapping[str, object], books: Part | None = None
+    projection: Projection, manifest: Mapping[str, object], extra: Sequence[Part] = ()
 ) -> Report:
-    """Return the report; `books` is the part about the simulated books where they were kept."""
+    """Return the report; `extra` are parts that the projection does not know of: books, say."""
     scenario = projection.scenario
-    parts = [*answer_parts(projection), *common_parts(projection)]
-    if books is not None:
-        parts.append(books)
+    parts = [*answer_parts(projection), *common_parts(projection), *extra]
     parts.append(assumptions_part(projection))
     sections, tables = together(_once(parts))
     return Report(
@@ -71,7 +70,7 @@ def report_of(
     )  # fmt: skip
 
 
-def _once(parts: list[Part]) -> list[Part]:
+def _once(parts: Sequence[Part]) -> list[Part]:
     """Return the parts without a second one of the same section: the question's comes first."""
     seen: set[str] = set()
     kept = []

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simulations.coverage import HORIZONS, Method, Trial, coverage
-from simulations.distributions import Constant, Distribution
 from simulations.fans import LINES, fan, quantiles
 from simulations.months import named
-from simulations.projection.drawing import assumptions, stress_outcome
+from simulations.projection.drawing import stress_outcome
 from simulations.projection.ledger import Ledger
 from simulations.projection.prices import Prices
 from simulations.projection.running import Projection, base_values, indexation_of
@@ -34,7 +33,6 @@ from simulations.report.model import (
     share,
     table,
 )
-from simulations.scenario.model import Grant
 
 BANDS = LINES
 FOREIGN = ("USD", "EUR")
@@ -344,30 +342,6 @@ def provinces_part(projection: Projection) -> Part:
         "provinces", table("provinces", columns, by_name), "bars", name="province", value="first",
         unit="count",
     )  # fmt: skip
-
-
-def assumptions_part(projection: Projection) -> Part:
-    """Return every assumption with what it is taken to be."""
-    scenario = projection.scenario
-    rows = [(name, _written(chance)) for name, chance in assumptions(scenario).items()]
-    exchange = scenario.prices.exchange
-    rows.append(("exchange_path", f"{exchange.kind}, {projection.draws.market.known.months[-1]}"))
-    rows += [(f"grant {grant.code}", _grant(grant)) for grant in scenario.grants]
-    columns = [Column("assumption", Kind.WORD), Column("taken", Kind.TEXT)]
-    by_name = {"assumption": [row[0] for row in rows], "taken": [row[1] for row in rows]}
-    return part("assumptions", table("assumptions", columns, by_name))
-
-
-def _written(chance: Distribution) -> str:
-    if isinstance(chance, Constant):
-        return f"{chance.value.normalize():f}"
-    facts = chance.model_dump(mode="json", exclude_none=True, exclude={"kind"})
-    return f"{chance.kind}: " + ", ".join(f"{name} {value}" for name, value in facts.items())
-
-
-def _grant(grant: Grant) -> str:
-    document = grant.model_dump(mode="json", by_alias=True, exclude={"code"})
-    return ", ".join(f"{name} {value}" for name, value in document.items() if value)
 
 
 def common_parts(projection: Projection) -> Iterator[Part]:
