@@ -191,21 +191,31 @@ def simulate_backtest(
     return _run(asked, found, None, work, progress)
 
 
-def explore(asked: Asked, parameter: str, values: Sequence[str], work: Path) -> Exploration:
+def explore(
+    asked: Asked, parameter: str, values: Sequence[str], work: Path
+) -> tuple[Exploration, ...]:
     """Return what a scenario's rules say on its first day with each value of one parameter.
 
-    Nothing is written. Raises `scenario_refused`, `scenario_unknown`, and what `explored` raises.
+    A synthetic population is made as many times as the scenario says, each time with a seed of its
+    own; the first is the one that the scenario runs on. Nothing is written. Raises
+    `scenario_refused`, `scenario_unknown`, and what `explored` raises.
     """
     loaded, before = _loaded(asked.source)
     scenario, pack = loaded.scenario, loaded.courses[0].pack
-    with tempfile.TemporaryDirectory(prefix="explore-", dir=work) as own:
-        folder = Path(own)
-        people, source = _population(scenario, asked.snapshot, folder, before)
-        files = people.households, people.members
-        represents = scenario.population.synthetic.represents if source == "synthetic" else None
-        return explored(
-            files, pack, parameter, values, scenario.start, spill=folder, represents=represents
-        )
+    synthetic = scenario.population.synthetic
+    found = []
+    for number in range(1 if asked.snapshot else synthetic.tries):
+        seeded = scenario.model_copy(update={"seed": scenario.seed + number})
+        with tempfile.TemporaryDirectory(prefix="explore-", dir=work) as own:
+            folder = Path(own)
+            people, source = _population(seeded, asked.snapshot, folder, before)
+            files = people.households, people.members
+            represents = synthetic.represents if source == "synthetic" else None
+            one = explored(
+                files, pack, parameter, values, scenario.start, spill=folder, represents=represents
+            )
+        found.append(one)
+    return tuple(found)
 
 
 def moved(scenario: Scenario, known: str) -> Scenario:

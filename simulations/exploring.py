@@ -4,6 +4,9 @@ The population is read into fact cells with the parameter free; then each value 
 so people can try as many as they like before they write a scenario. A limit that decides who is
 counted among members (an age) cannot be free: every value of it is a view of its own, and the
 reading takes as much longer. Nothing moves here: it is one cycle, on one day.
+
+Asked of several synthetic populations that fit the same published margins, the answers are a range:
+what those margins leave open (`simulations.synthesis`).
 """
 
 from collections.abc import Sequence

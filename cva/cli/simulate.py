@@ -6,10 +6,11 @@ from pathlib import Path
 import typer
 
 from cva.cli.cycles import DATE
-from cva.cli.output import Money, Shape, show
+from cva.cli.output import Cell, Money, Shape, show
 from cva.clock import clock_of
 from cva.progress import shown
 from cva.settings import settings_of
+from simulations.exploring import Tried
 from simulations.population import (
     ExportFormat,
     read_shape,
@@ -176,21 +177,51 @@ def explore(
     tried_values = [value.strip() for value in values.split(",")]
     with work_folder(settings_of().home) as work:
         found = explored(asked, parameter, tried_values, work)
-    rows = [
-        (
-            tried.value or "as it stands",
-            tried.qualify,
-            tried.enter,
-            tried.leave,
-            tried.review,
-            tried.paid,
-            tried.people_paid,
-            Money(tried.amount_minor, found.currency),
-        )
-        for tried in found.tried
-    ]
+    currency = found[0].currency
     columns = [parameter, "qualify", "enter", "leave", "review", "paid", "people", "a cycle"]
-    show(columns, rows, shape)
+    rows = [_tried(one, currency) for one in found[0].tried]
+    if len(found) > 1:
+        columns += ["lowest", "highest"]
+        costs = zip(*([one.amount_minor for one in each.tried] for each in found), strict=True)
+        rows = [
+            (*row, Money(min(cost), currency), Money(max(cost), currency))
+            for row, cost in zip(rows, costs, strict=True)
+        ]
+    show(columns, rows, shape, below=("review", "people"))
+
+
+def _tried(tried: Tried, currency: str) -> tuple[Cell, ...]:
+    return (
+        tried.value or "as it stands",
+        tried.qualify,
+        tried.enter,
+        tried.leave,
+        tried.review,
+        tried.paid,
+        tried.people_paid,
+        Money(tried.amount_minor, currency),
+    )
+
+
+@app.command()
+def weigh(
+    households: Path = typer.Option(..., help="The survey's households (Parquet or CSV)."),
+    members: Path = typer.Option(..., help="Its members (Parquet or CSV)."),
+    margins: Path = typer.Option(..., help="A YAML file of margins."),
+    out: Path = typer.Option(..., "--out", help="The folder of the weighed snapshot."),
+    on: datetime | None = typer.Option(None, formats=DATE, help="Ages are as of this day."),
+    shape: Shape = FORMAT,
+) -> None:
+    """Give a survey whole weights that meet margins: a snapshot to run scenarios on."""
+    from simulations.survey import weigh as weighed
+
+    day = on.date() if on else clock_of(settings_of()).today()
+    found = weighed(households, members, margins, day, out)
+    show(
+        ["sample", "represents", "people", "people_off", "folder"],
+        [(found.sample, found.represents, found.people, found.people_off, str(out))],
+        shape,
+    )
 
 
 @app.command()
