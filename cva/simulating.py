@@ -205,12 +205,12 @@ def explore(
     synthetic = scenario.population.synthetic
     found = []
     for number in range(1 if asked.snapshot else synthetic.tries):
-        seeded = scenario.model_copy(update={"seed": scenario.seed + number})
+        seeded = scenario.model_copy(update={"seed": scenario.seed + number * TRY_APART})
         with tempfile.TemporaryDirectory(prefix="explore-", dir=work) as own:
             folder = Path(own)
             people, source = _population(seeded, asked.snapshot, folder, before)
             files = people.households, people.members
-            represents = synthetic.represents if source == "synthetic" else None
+            represents = synthetic.represents if source == SYNTHETIC else None
             one = explored(
                 files, pack, parameter, values, scenario.start, spill=folder, represents=represents
             )
