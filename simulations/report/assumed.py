@@ -1,4 +1,4 @@
-"""What a report rests on: every assumption as it is taken, and what synthetic populations leave open."""
+"""What a report rests on: every assumption as it is taken, and what margins leave open."""
 
 from collections.abc import Sequence
 
