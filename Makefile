@@ -42,6 +42,7 @@ bench-simulations: $(VENV)/.ready  ## the simulations at a million households, b
 proof: $(VENV)/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
 	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py
+	CVA_SCENARIOS=full $(RUN)/python -m pytest -q tests/cva/test_simulating.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml
