@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from importlib.metadata import version
 
 from tests.benchmarks.ledgers.report import Floor
 from tests.benchmarks.report import machine
@@ -30,7 +31,7 @@ def page(results: Results, on: date) -> str:
         [
             f"# Simulations: {results.households:,} households, {on.isoformat()}\n",
             *(f"- {line}" for line in machine()),
-            "",
+            f"- numpy {version('numpy')}, scipy {version('scipy')}\n",
             NOTES,
             "| figure | measured | floor | |\n|---|---:|---:|---|",
             *map(str, floors(results)),
