@@ -258,7 +258,8 @@ def _run(
         projection = project(loaded, people, lots, folder, progress)
         manifest = manifest_of(loaded, people, source, lots, version("cva"))
         extra = [_tries(projection, folder, lots)] if source == SYNTHETIC else []
-        extra += [simulated_books(projection, folder)] if asked.books else []
+        books = asked.books and loaded.scenario.grants
+        extra += [simulated_books(projection, folder)] if books else []
         report = report_of(projection, manifest, list(filter(None, extra)))
         report_folder.write(report, asked.out, asked.language)
         _write_differing(projection, asked.out)

@@ -8,7 +8,8 @@ of the month, at the rate of the month in which its money was exchanged (its lea
 
 Where the money of an area does not suffice, as many whole households are paid as it suffices for;
 nobody is paid in part. What is not funded is the *unfunded need*; the first month that has some is
-the month in which the money *runs dry*.
+the month in which the money *runs dry*. A scenario without grants asks what things cost, not who
+pays: all of it counts as funded.
 
 Vocabulary: an *area* is a set of provinces for which the same grants can pay.
 """
@@ -31,6 +32,7 @@ from simulations.scenario.reading import pays_in
 
 HOME = "TRY"
 PERCENT = 10_000  # millionths
+UNLIMITED = np.int64(2**60)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,6 +288,8 @@ class _Booking:
         return np.minimum(self.left[at], fund.ceiling_minor - self.drawn[at])
 
     def _available(self, places: tuple[int, ...]) -> Ints:
+        if not self.terms.funds:
+            return np.full(self.draws, UNLIMITED)
         total = np.zeros(self.draws, dtype=np.int64)
         for at in places:
             total = total + try_minor(self._free(at), self._rate(at))

@@ -56,6 +56,13 @@ def test_the_money_runs_dry_in_the_month_it_does(tmp_path: Path) -> None:
     assert (base.unfunded[0].sum(), base.dry.tolist()) == (3_300_000 + 2 * MONTH, [3])
 
 
+def test_without_grants_all_of_it_counts_as_funded(tmp_path: Path) -> None:
+    base = ran(tmp_path, grants=()).base.base
+
+    assert base.paid[0].tolist() == [30] * 6
+    assert (base.spent[0].tolist(), base.unfunded.sum()) == ([MONTH] * 6, 0)
+
+
 def test_money_is_exchanged_at_the_rate_of_its_lead(tmp_path: Path) -> None:
     path = "{kind: given, path: {USD: [40.00, 50.00, 80.00, 80.00, 80.00, 80.00]}}"
     text = STILL.replace("{kind: fixed, rates: {USD: 50.00, EUR: 60.00}}", path)
