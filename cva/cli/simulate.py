@@ -225,6 +225,35 @@ def weigh(
 
 
 @app.command()
+def essn(
+    people: int = typer.Option(5, min=1, help="Who count in the payment."),
+    disabled: int = typer.Option(0, min=0, help="How many of them draw the allowance."),
+    first: datetime = typer.Option("2016-11", "--from", formats=["%Y-%m"]),
+    last: datetime = typer.Option("2023-11", "--to", formats=["%Y-%m"]),
+    shape: Shape = FORMAT,
+) -> None:
+    """Tell what a household of this shape got from the ESSN each month, as it was published."""
+    from simulations.essn import CURRENCY, transfer
+    from simulations.months import months_from
+
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    rows: list[tuple[Cell, ...]] = []
+    for month in months_from(first.date(), max(count, 0)):
+        said = transfer(month, people, disabled)
+        amount = said.amount_minor
+        told = said.parts if amount is not None else said.missing
+        rows.append(
+            (
+                f"{month:%Y-%m}",
+                "not published" if amount is None else Money(amount, CURRENCY),
+                "; ".join(f"{part.name.value}: {part.why}" for part in told),
+                " ".join(dict.fromkeys(part.source for part in told)),
+            )
+        )
+    show(["month", "transfer", "why", "source"], rows, shape, below=("why", "source"))
+
+
+@app.command()
 def backtest(
     scenario: str = typer.Argument("backtest", help="A scenario; the shipped one is ESSN's 2022."),
     out: Path = OUT,

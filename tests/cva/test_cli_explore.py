@@ -1,4 +1,4 @@
-"""`cva simulate explore` and `weigh`, from the command line of a fresh folder."""
+"""`cva simulate explore`, `weigh` and `essn`, from the command line of a fresh folder."""
 
 import json
 import os
@@ -63,3 +63,16 @@ def test_a_survey_is_weighed_to_margins(tmp_path: Path) -> None:
     [told] = json.loads(done.stdout)
     assert (told["sample"], told["represents"]) == (300, 300)
     assert abs(told["people"] - 1700) <= 2 * told["people_off"] + 2
+
+
+def test_published_transfers_are_told_month_by_month(tmp_path: Path) -> None:
+    months = ["--from", "2019-05", "--to", "2019-08", "--people", "6", "--format", "json"]
+    done = cva(tmp_path, "essn", *months)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [(row["month"], row["transfer"]) for row in rows] == [
+        ("2019-05", "not published"), ("2019-06", "720.00"), ("2019-07", "720.00"),
+        ("2019-08", "1020.00"),
+    ]  # fmt: skip
+    assert "50-250" in rows[0]["why"]
+    assert all(row["source"].startswith("https://") for row in rows)
