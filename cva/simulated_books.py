@@ -13,8 +13,8 @@ from cva.database.configuration import Tuning
 from cva.database.connect import engine_at, transaction
 from simulations.posting import SimulatedBooks, post
 from simulations.projection.running import Projection
-from simulations.report.common import Part, part, saying
 from simulations.report.model import Column, Kind, Sentence, count, table
+from simulations.report.parts import Part, part, saying
 
 RECORDED_BY = "simulation"
 TUNING = Tuning(shared_buffers="64MB", durable=False)

@@ -35,10 +35,10 @@ from simulations.rates import ecb_record
 from simulations.report import folder as report_folder
 from simulations.report.assumed import tries_part
 from simulations.report.building import manifest_of, population_sha256, report_of
-from simulations.report.common import Part
 from simulations.report.differences import Comparison
 from simulations.report.model import Report
 from simulations.report.page import write_page
+from simulations.report.parts import Part
 from simulations.report.wording import Language
 from simulations.report.workbook import write_workbook
 from simulations.scenario.model import Frontier, Scenario, Variant

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from simulations.projection.running import Projection
 from simulations.report.backtesting import backtest_parts
-from simulations.report.common import (
+from simulations.report.differences import difference_parts
+from simulations.report.frontiers import frontier_part
+from simulations.report.parts import (
     Part,
     exchange_part,
     grants_part,
     runway_part,
     stress_part,
 )
-from simulations.report.differences import difference_parts
-from simulations.report.frontiers import frontier_part
 from simulations.report.reaching import targeting_parts
 from simulations.report.sensitivity import sensitivity_part
 

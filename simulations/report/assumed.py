@@ -9,8 +9,8 @@ from simulations.distributions import Constant, Distribution
 from simulations.projection.courses import People
 from simulations.projection.drawing import assumptions
 from simulations.projection.running import Projection
-from simulations.report.common import Part, part, saying
 from simulations.report.model import Column, Kind, Sentence, count, table
+from simulations.report.parts import Part, part, saying
 from simulations.scenario.model import Grant
 
 

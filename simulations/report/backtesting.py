@@ -15,7 +15,8 @@ from simulations.projection.drawing import stress_outcome
 from simulations.projection.running import Projection
 from simulations.randomness import Ints
 from simulations.rates import ecb_record, foreign_minor, try_minor
-from simulations.report.common import (
+from simulations.report.model import Column, Kind, Sentence, amount, count, table
+from simulations.report.parts import (
     MONTH,
     Part,
     band_columns,
@@ -25,7 +26,6 @@ from simulations.report.common import (
     part,
     saying,
 )
-from simulations.report.model import Column, Kind, Sentence, amount, count, table
 
 CENTS = 10_000
 

@@ -15,8 +15,8 @@ from simulations.projection.running import Projection
 from simulations.rates import ecb_record
 from simulations.report.answers import answer_parts
 from simulations.report.assumed import assumptions_part
-from simulations.report.common import Part, common_parts, figures, together
 from simulations.report.model import Report
+from simulations.report.parts import Part, common_parts, figures, together
 from simulations.scenario.reading import Loaded
 
 

@@ -115,7 +115,7 @@ def fan(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     outer = base.mark_area(opacity=0.28, color=BAND).encode(y=y, y2=f"{high}:Q")
     inner = base.mark_area(opacity=0.5, color=BAND).encode(y=f"{quarter}:Q", y2=f"{upper}:Q")
     lines = [line, *extra]
-    labels = [wording.word("base"), *(wording.name(name) for name in extra)]
+    labels = [wording.word("base"), *(wording.name(name.removesuffix("_minor")) for name in extra)]
     long = frame.melt("month", lines, "name", "value")
     long["name"] = long["name"].map(dict(zip(lines, labels, strict=True)))
     legend = alt.Legend(title=None) if extra else None

@@ -14,7 +14,8 @@ import pandas as pd
 
 from simulations.projection.courses import RuleRun
 from simulations.projection.running import Projection
-from simulations.report.common import (
+from simulations.report.model import Column, Kind, Sentence, amount, count, table
+from simulations.report.parts import (
     FOREIGN,
     MONTH,
     Part,
@@ -26,7 +27,6 @@ from simulations.report.common import (
     part,
     saying,
 )
-from simulations.report.model import Column, Kind, Sentence, amount, count, table
 
 SIZE_MOST = 8
 DIFFERING = "households_that_differ.parquet"

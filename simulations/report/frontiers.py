@@ -18,8 +18,8 @@ from simulations.projection.running import Projection
 from simulations.projection.spending import spending_of, standing_of
 from simulations.randomness import Floats, Ints
 from simulations.rates import try_minor
-from simulations.report.common import Part, ends, part, saying
 from simulations.report.model import Column, Kind, Sentence, amount, count, table
+from simulations.report.parts import Part, ends, part, saying
 
 HOME = "TRY"
 

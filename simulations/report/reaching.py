@@ -14,8 +14,8 @@ from simulations.projection.running import Projection
 from simulations.projection.spending import Standing, spending_of, standing_of
 from simulations.randomness import Ints
 from simulations.rates import MILLION
-from simulations.report.common import Part, part, saying
 from simulations.report.model import Column, Kind, Sentence, amount, share, table
+from simulations.report.parts import Part, part, saying
 from simulations.targeting import Measures, Targeted, adequacy, measured
 
 HOME = "TRY"

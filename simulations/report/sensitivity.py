@@ -8,8 +8,8 @@ from simulations.distributions import Distribution
 from simulations.projection.drawing import EXCHANGE, assumptions, cost_of, uncertain
 from simulations.projection.running import Projection, indexation_of
 from simulations.randomness import Floats, Randomness
-from simulations.report.common import Part, part, saying
 from simulations.report.model import Column, Kind, Sentence, table
+from simulations.report.parts import Part, part, saying
 from simulations.sensitivity import Uncertain, sobol_indices, tornado
 
 POINTS = 256

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from eligibility.rules.checked import parameters_on
+from ledgers.problems import Refusal
 from simulations.scenario.model import Scenario
-from tests.simulations.scenario_files import changed, findings_of, scenario_of
+from tests.simulations.scenario_files import (
+    PACK,
+    SCENARIO,
+    changed,
+    findings_of,
+    scenario_of,
+)
 
 OVERLAY = "  every_months: 6\n"
 
@@ -144,3 +151,16 @@ def test_a_scenario_is_hashed_by_what_it_means_not_by_its_layout(tmp_path: Path)
     assert Scenario.from_document(plain.document()) == plain
     assert Scenario.from_document(plain.document()).sha256() == plain.sha256()
     assert plain.grants[0].amount == Decimal("100000.00")
+
+
+def test_a_pack_in_another_currency_and_a_fact_it_has_not_are_refused(tmp_path: Path) -> None:
+    targeting = (
+        "targeting:\n  line: 9500.00\n  line_source: Test\n  expenditure: {median: 9000.00,"
+        " sigma: 0.5, effects: {chidren: 0.1}, source: Test}\n"
+    )
+
+    with pytest.raises(Refusal, match=r"^scenario_refused") as refused:
+        scenario_of(tmp_path, SCENARIO + targeting, PACK.replace("currency: TRY", "currency: USD"))
+
+    found = {finding.problem.code: finding.place.row for finding in refused.value.findings}
+    assert found == {"scenario_currency": 12, "scenario_fact_unknown": 24}
