@@ -295,5 +295,9 @@ def _tell(report: Report, out: Path, language: Language, shape: Shape) -> None:
         )
         for one in report.figures
     ]
-    rows.append((wording.word("page"), str(out / f"report.{language.value}.html"), "", ""))
-    show(["figure", "base path", "5 %", "95 %"], rows, shape)
+    page = str(out / f"report.{language.value}.html")
+    if shape is not Shape.TABLE:
+        rows.append((wording.word("page"), page, "", ""))
+    show(["figure", "base path", "5 %", "95 %"], rows, shape, below=["5 %", "95 %"])
+    if shape is Shape.TABLE:
+        say(page)
