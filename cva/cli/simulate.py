@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from cva.cli.cycles import DATE
-from cva.cli.output import Cell, Money, Shape, show
+from cva.cli.output import Cell, Money, Shape, say, show
 from cva.clock import clock_of
 from cva.progress import shown
 from cva.settings import settings_of
