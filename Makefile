@@ -10,7 +10,8 @@ PEOPLE ?= 1000000
 LOCK   := --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-ledger bench-rules bench-duplicates proof proof-spark lock clean
+.PHONY: help demo test check bench bench-ledger bench-rules bench-duplicates bench-simulations \
+	proof proof-spark lock clean
 
 help:  ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,7 +31,7 @@ demo: $(VENV)/.ready  ## a whole cycle of three programmes, with a report to ope
 	$(RUN)/cva demo
 
 test: $(VENV)/.ready $(VENV)/febrl/.ready  ## all tests
-	$(RUN)/python -m pytest -q
+	$(RUN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 check: $(VENV)/.ready  ## format, lint, types, import contracts
 	$(RUN)/ruff format --check .
@@ -50,6 +51,9 @@ bench-rules: $(VENV)/.ready  ## twelve criteria on a million households, beside 
 bench-duplicates: $(VENV)/.ready  ## links of people: accuracy with known truth, speed beside plain Splink
 	$(RUN)/python -m tests.benchmarks.duplicates --record --records $(RECORDS) --people $(PEOPLE)
 
+bench-simulations: $(VENV)/.ready  ## the simulations at a million households, beside the bare kernel
+	$(RUN)/python -m tests.benchmarks.simulations --record
+
 proof: $(VENV)/.ready $(VENV)/febrl/.ready  ## fifty kills of each step, of the command and of the database
 	CVA_FAULT_SEEDS=50 CVA_FAULT_RECORD=tests/faults/results $(RUN)/python -m pytest -q tests/faults tests/ledgers/test_kills.py
 	CVA_DUPLICATES_RECORDS=200000 CVA_AGENCY_PEOPLE=50000 $(RUN)/python -m pytest -q tests/test_duplicates_accuracy.py
@@ -57,6 +61,7 @@ proof: $(VENV)/.ready $(VENV)/febrl/.ready  ## fifty kills of each step, of the 
 	CVA_LEDGER_SEQUENCES=100000 $(RUN)/python -m pytest -q tests/ledgers/test_model.py
 	CVA_RULE_PAIRS=200000 $(RUN)/python -m pytest -q tests/eligibility/test_rules_engines.py
 	CVA_FUZZ_SECONDS=600 $(RUN)/python -m pytest -q tests/eligibility/test_rules_fuzz.py
+	CVA_SCENARIOS=full $(RUN)/python -m pytest -q tests/cva/test_simulating.py
 
 proof-spark: $(VENV)/.ready  ## the rules on Spark 4.0 as well (needs Java 17; downloads 434 MB)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock

@@ -79,6 +79,8 @@ def engine(spill: Path, memory_mb: int, threads: int) -> Iterator[duckdb.DuckDBP
         },
     )
     try:
+        # A bar drawn on standard output would stand in the middle of an answer.
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     except RuntimeError as error:
         # What DuckDB makes of Ctrl-C while it computes.

@@ -4,10 +4,7 @@ The figures stand in `simulations/data/*.csv`, every row with its source: age an
 under temporary protection, household composition, household sizes, registrations by province,
 districts, and the mix of the free population (our assumptions, said to be so).
 
-*Raking* gives every sample household a weight, as near to its first weight as the margins allow,
-so that household margins (size, head) and person margins (age and sex) hold together. The shape
-of the change is exponential, so that no weight is ever negative (Deville, Särndal and Sautory,
-"Generalized Raking Procedures in Survey Sampling", JASA 1993).
+Raking to them: `simulations.raking`, with the equations of `rosters`.
 """
 
 import csv
@@ -126,26 +123,3 @@ def exact_sizes(rng: np.random.Generator, households: int, people: int) -> Ints:
         free = np.flatnonzero(sizes < SIZE_MAX if missing > 0 else sizes > 1)
         sizes[rng.permutation(free)[: abs(missing)]] += np.sign(missing)
     return sizes
-
-
-def rake(first: Floats, counts: Floats, targets: Floats) -> Floats:
-    """Return weights near `first` with `counts.T @ weights == targets` (one row a household).
-
-    Newton steps on the exponents, halved while they make the difference larger. Margins that
-    follow from each other are allowed.
-    """
-    exponents = np.zeros(counts.shape[1])
-    weights = first.copy()
-    gap = targets - counts.T @ weights
-    for _ in range(60):
-        if np.abs(gap).max() < 1e-10:  # noqa: PLR2004 - far below one person in a million
-            break
-        step = np.linalg.lstsq((counts * weights[:, None]).T @ counts, gap, rcond=1e-12)[0]
-        while True:
-            tried = first * np.exp(np.clip(counts @ (exponents + step), -60, 60))
-            tried_gap = targets - counts.T @ tried
-            if np.abs(tried_gap).sum() < np.abs(gap).sum() or np.abs(step).max() < 1e-12:  # noqa: PLR2004 - the step is spent
-                break
-            step /= 2
-        exponents, weights, gap = exponents + step, tried, tried_gap
-    return weights

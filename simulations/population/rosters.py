@@ -9,14 +9,17 @@ from these rosters by weight; birth dates are drawn anew for each.
 date within two years, `calm` has nobody near 60, the rest is `between`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulations import raking
 from simulations.population import margins
 from simulations.population.margins import OLDEST, SIZE_MAX, Floats, Ints
+from simulations.raking import Design
 
 PER_SIZE = 600
 ADULT = 19  # heads and spouses are adults on any date within a year
@@ -86,12 +89,20 @@ class Rosters:
 
 def raked(rng: np.random.Generator) -> Rosters:
     """Return sample rosters whose weighted margins are the published ones."""
+    start = modelled(rng)
+    weight = raking.raked(start.weight, _design(start))
+    return Rosters(start.size, start.age, start.female, start.relation, weight)
+
+
+def modelled(rng: np.random.Generator) -> Rosters:
+    """Return sample rosters as the structural model makes them: 600 of each size.
+
+    Their weights follow the size shares alone.
+    """
     parts = [_modelled(rng, size) for size in range(1, SIZE_MAX + 1)]
     size, age, female, relation = (np.concatenate(part) for part in zip(*parts, strict=True))
     first = margins.size_shares()[size - 1] / PER_SIZE
-    start = Rosters(size, age, female.astype(np.bool_), relation, first)
-    weight = margins.rake(first, *_design(start))
-    return Rosters(start.size, start.age, start.female, start.relation, weight)
+    return Rosters(size, age, female.astype(np.bool_), relation, first)
 
 
 def _modelled(rng: np.random.Generator, size: int) -> tuple[Ints, Ints, Ints, Ints]:
@@ -138,28 +149,53 @@ def _ages(rng: np.random.Generator, head_age: Ints, relation: Ints) -> Ints:
     return ages
 
 
-def _design(rosters: Rosters) -> tuple[Floats, Floats]:
-    """Return the counts of each margin in each roster, and the margins' targets."""
-    people = rosters.people
+def _design(rosters: Rosters) -> Design:
+    """Return the published margins as equations, in shares of all households."""
     sizes = margins.size_shares()
     mean = float(sizes @ np.arange(1, SIZE_MAX + 1))
-    columns = [rosters.size == size for size in range(1, SIZE_MAX + 1)]
-    targets = list(sizes)
-    for (first, last), (male, female) in zip(
-        margins.age_bounds(), margins.age_sex_shares(), strict=True
+    columns: list[Floats] = [
+        (rosters.size == size).astype(np.float64) for size in range(1, SIZE_MAX + 1)
+    ]
+    names = [f"households of {size}" for size in range(1, SIZE_MAX + 1)]
+    return designed(rosters, (names, columns, list(sizes)), mean)
+
+
+def designed(
+    rosters: Rosters, own: tuple[list[str], list[Floats], list[float]], mean: float
+) -> Design:
+    """Return `own` equations (names, counts, shares) and the published ones of composition.
+
+    `mean` is the mean number of people; targets are for one household in all.
+    """
+    names, columns, targets = list(own[0]), list(own[1]), list(own[2])
+    people = rosters.people
+    for (first, last), shares in zip(
+        margins.age_bounds(), margins.age_sex_shares().tolist(), strict=True
     ):
         aged = people & (rosters.age >= first) & (rosters.age <= last)
-        columns += [(aged & ~rosters.female).sum(axis=1), (aged & rosters.female).sum(axis=1)]
-        targets += [male * mean, female * mean]
+        for sex, of_sex, share in zip(
+            ("male", "female"), (~rosters.female, rosters.female), shares, strict=True
+        ):
+            names.append(f"people of {first} to {last}, {sex}")
+            columns.append((aged & of_sex).sum(axis=1).astype(np.float64))
+            targets.append(share * mean)
+    of_people = [name.startswith("people") for name in names] + [False] * 3
+    for name, holds, share in _heads(rosters):
+        names.append(name)
+        columns.append(holds.astype(np.float64))
+        targets.append(share)
+    return Design(tuple(names), np.column_stack(columns), np.asarray(targets), np.array(of_people))
+
+
+def _heads(rosters: Rosters) -> Iterator[tuple[str, Bools, float]]:
+    """Yield the margins of who heads a household: name, which rosters, share of households."""
     led_by_woman = rosters.female[:, 0]
-    spouse = (people & (rosters.relation == Relation.SPOUSE)).any(axis=1)
-    child = (people & (rosters.relation == Relation.CHILD)).any(axis=1)
+    spouse = (rosters.people & (rosters.relation == Relation.SPOUSE)).any(axis=1)
+    child = (rosters.people & (rosters.relation == Relation.CHILD)).any(axis=1)
     single_parent = child & ~spouse
     women = margins.composition("female_headed")
-    columns += [led_by_woman, single_parent & led_by_woman, single_parent & ~led_by_woman]
-    targets += [
-        women,
-        women * margins.composition("single_parent_if_female_headed"),
-        (1 - women) * margins.composition("single_parent_if_male_headed"),
-    ]
-    return np.column_stack(columns).astype(np.float64), np.asarray(targets)
+    by_woman = women * margins.composition("single_parent_if_female_headed")
+    by_man = (1 - women) * margins.composition("single_parent_if_male_headed")
+    yield "households led by a woman", led_by_woman, women
+    yield "single mothers", single_parent & led_by_woman, by_woman
+    yield "single fathers", single_parent & ~led_by_woman, by_man

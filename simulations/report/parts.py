@@ -1,0 +1,363 @@
+"""What every projection has to say: caseload, cost, grants, runway, exchange rates, assumptions.
+
+Figures are of the base path; ranges are of the draws: the values below which 5, 25, 50, 75 and 95
+of a hundred draws lie, each of them a value that was drawn.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from simulations.coverage import HORIZONS, Method, Trial, coverage
+from simulations.fans import LINES, fan, quantiles
+from simulations.months import named
+from simulations.projection.drawing import stress_outcome
+from simulations.projection.ledger import Ledger
+from simulations.projection.prices import Prices
+from simulations.projection.running import Projection, base_values, indexation_of
+from simulations.randomness import Ints, Randomness
+from simulations.rates import MILLION, ecb_record, foreign_minor
+from simulations.report.model import (
+    Chart,
+    Column,
+    Figure,
+    Kind,
+    Section,
+    Sentence,
+    Table,
+    amount,
+    count,
+    month,
+    share,
+    table,
+)
+
+BANDS = LINES
+FOREIGN = ("USD", "EUR")
+METHODS = {"bootstrap": Method.BOOTSTRAP, "lognormal": Method.NORMAL}
+COVERAGE_DRAWS = 500
+MONTH = Column("month", Kind.MONTH)
+
+
+class Part(NamedTuple):
+    """A section with the table it shows."""
+
+    section: Section
+    table: Table
+
+
+def part(key: str, content: Table, form: str = "", **options: str) -> Part:
+    """Return a section of one table, with a chart of that form; sentences are added by `saying`."""
+    chart = Chart(form, options) if form else None
+    return Part(Section(key, (), chart, content.key), content)
+
+
+def saying(one: Part, *sentences: Sentence) -> Part:
+    """Return the part with sentences before its chart."""
+    section = Section(one.section.key, sentences, one.section.chart, one.section.table)
+    return Part(section, one.table)
+
+
+def bands(draws: Ints, suffix: str = "") -> dict[str, Ints]:
+    """Return the bands of a fan over the first axis, as columns `p5` to `p95`."""
+    made = fan(draws)
+    return {f"p{band}{suffix}": np.array(made.line(band)) for band in BANDS}
+
+
+def ends(draws: Ints) -> tuple[int, int]:
+    """Return the ends between which ninety of a hundred draws lie."""
+    low, high = quantiles(draws, (BANDS[0], BANDS[-1])).tolist()
+    return low, high
+
+
+def band_columns(kind: Kind, currency: str = "") -> list[Column]:
+    """Return the columns of a fan."""
+    suffix = "_minor" if kind is Kind.AMOUNT else ""
+    return [Column(f"p{band}{suffix}", kind, currency) for band in BANDS]
+
+
+def in_currency(amounts: Ints, prices: Prices, currency: str) -> Ints:
+    """Return amounts in kuruş (draws × months) in minor units of a currency, month by month."""
+    return amounts if currency == "TRY" else foreign_minor(amounts, prices.of(currency))
+
+
+def days_of(projection: Projection) -> list[str]:
+    """Return the months of the projection as first days."""
+    return [day.isoformat() for day in projection.draws.terms.months]
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def figures(projection: Projection) -> Iterator[Figure]:
+    """Yield the key figures of the base course."""
+    base, draws = projection.base.base, projection.base.draws
+    prices, drawn = projection.draws.base_prices, projection.draws.prices
+    for currency in ("TRY", *FOREIGN):
+        spread = in_currency(draws.need, drawn, currency).sum(axis=1)
+        total = in_currency(base.need, prices, currency).sum()
+        yield ranged("need_total", total, spread, partial(amount, currency=currency))
+    yield ranged("households_month", base.paid[0].max(), draws.paid.max(axis=1), count)
+    yield Figure("people_month", count(base.people[0].max()))
+    if projection.scenario.grants:
+        yield runway(projection)
+        unfunded = base.unfunded.sum(), draws.unfunded.sum(axis=1)
+        yield ranged("unfunded_total", *unfunded, partial(amount, currency="TRY"))
+    transfers, spent = int(base.transfers.sum()), int(base.spent.sum())
+    if transfers:
+        yield Figure("alpha", share(transfers * MILLION // spent))
+        yield Figure("cost_per_household", amount(spent // max(int(base.paid.sum()), 1), "TRY"))
+
+
+def ranged(key: str, value: int, draws: Ints, shown: Callable[[int], Sentence]) -> Figure:
+    """Return a figure with the 5 and the 95 % of the draws."""
+    low, high = ends(draws)
+    return Figure(key, shown(value), shown(low), shown(high))
+
+
+def runway(projection: Projection) -> Figure:
+    """Return the month in which the money runs dry."""
+    months = projection.draws.terms.months
+
+    def shown(at: int) -> Sentence:
+        return month(named(months[at])) if at < len(months) else Sentence("not_within")
+
+    return ranged("dry_month", projection.base.base.dry[0], projection.base.draws.dry, shown)
+
+
+# --- sections ----------------------------------------------------------------------------------
+
+
+def caseload_part(projection: Projection) -> Part:
+    """Return who is paid month by month."""
+    base, draws = projection.base.base, projection.base.draws
+    columns = [
+        MONTH, Column("due", Kind.COUNT), Column("paid", Kind.COUNT), Column("failed", Kind.COUNT),
+        Column("people", Kind.COUNT), *band_columns(Kind.COUNT),
+    ]  # fmt: skip
+    rows = {
+        "month": days_of(projection), "due": base.due[0], "paid": base.paid[0],
+        "failed": base.failed[0], "people": base.people[0], **bands(draws.paid),
+    }  # fmt: skip
+    made = part("caseload", table("caseload", columns, rows), "fan", line="paid", unit="count")
+    first, last = base.paid[0, 0], base.paid[0, -1]
+    facts = {"first": count(first), "last": count(last), "people": count(base.people[0, 0])}
+    return saying(made, Sentence("caseload_says", facts))
+
+
+def cost_part(projection: Projection, currency: str) -> Part:
+    """Return what has to be paid month by month in one currency."""
+    base, draws = projection.base.base, projection.base.draws
+    prices = projection.draws.base_prices
+    names = ("transfers", "fees", "fixed", "spent", "unfunded", "need")
+    rows: dict[str, object] = {"month": days_of(projection)}
+    for name in names:
+        rows[f"{name}_minor"] = in_currency(getattr(base, name), prices, currency)[0]
+    rows |= bands(in_currency(draws.need, projection.draws.prices, currency), "_minor")
+    columns = [MONTH, *(Column(f"{name}_minor", Kind.AMOUNT, currency) for name in names)]
+    columns += band_columns(Kind.AMOUNT, currency)
+    key = f"cost_{currency.lower()}"
+    made = part(key, table(key, columns, rows), "fan", line="need_minor", unit=currency)
+    total = in_currency(base.need, prices, currency).sum()
+    spread = in_currency(draws.need, projection.draws.prices, currency).sum(axis=1)
+    low, high = ends(spread)
+    facts = {
+        "total": amount(total, currency),
+        "low": amount(low, currency),
+        "high": amount(high, currency),
+        "months": count(len(base.need[0])),
+    }
+    return saying(made, Sentence("cost_says", facts))
+
+
+def grants_part(projection: Projection) -> Part:
+    """Return what is drawn of each grant, month by month."""
+    base, funds = projection.base.base, projection.draws.terms.funds
+    days, months = days_of(projection), len(projection.draws.terms.months)
+    rows = {
+        "month": days * len(funds),
+        "grant": [fund.code for fund in funds for _ in range(months)],
+        "currency": [fund.currency for fund in funds for _ in range(months)],
+        "drawn_minor": base.drawn[0].T.ravel(),
+        "remaining_minor": base.remaining[0].T.ravel(),
+        "remaining_share": np.concatenate([
+            base.remaining[0, :, at] * 1000 // max(fund.amount_minor, 1)
+            for at, fund in enumerate(funds)
+        ]) / 1000,
+    }  # fmt: skip
+    columns = [
+        MONTH, Column("grant", Kind.TEXT), Column("currency", Kind.TEXT),
+        Column("drawn_minor", Kind.AMOUNT), Column("remaining_minor", Kind.AMOUNT),
+        Column("remaining_share", Kind.SHARE),
+    ]  # fmt: skip
+    made = part(
+        "grants", table("grants", columns, rows), "lines", value="remaining_share",
+        series="grant", unit="share",
+    )  # fmt: skip
+    return saying(made, *(_grant_says(projection, at) for at in range(len(funds))))
+
+
+def _grant_says(projection: Projection, at: int) -> Sentence:
+    base, draws = projection.base.base, projection.base.draws
+    fund = projection.draws.terms.funds[at]
+    low, high = ends(draws.remaining[:, -1, at])
+    facts = {
+        "grant": fund.code,
+        "amount": amount(fund.amount_minor, fund.currency),
+        "drawn": amount(base.drawn[0, :, at].sum(), fund.currency),
+        "left": amount(base.remaining[0, -1, at], fund.currency),
+        "low": amount(low, fund.currency),
+        "high": amount(high, fund.currency),
+    }
+    return Sentence("grant_says", facts)
+
+
+def runway_part(projection: Projection) -> Part:
+    """Return how likely it is that the money has run dry by each month."""
+    draws = projection.base.draws
+    months = len(projection.draws.terms.months)
+    chance = [(draws.dry <= at).mean() for at in range(months)]
+    rows = {"month": days_of(projection), "dry_share": chance}
+    columns = [MONTH, Column("dry_share", Kind.SHARE)]
+    made = part("runway", table("runway", columns, rows), "steps", value="dry_share", unit="share")
+    figure = runway(projection)
+    short = quantiles(draws.unfunded.sum(axis=1), (50, 95)).tolist()
+    facts = {
+        "base": figure.value, "low": figure.low or "", "high": figure.high or "",
+        "chance": share(int(np.rint(chance[-1] * MILLION))),
+        "unfunded": amount(projection.base.base.unfunded.sum(), "TRY"),
+        "median": amount(short[0], "TRY"), "most": amount(short[1], "TRY"),
+    }  # fmt: skip
+    return saying(made, Sentence("runway_says", facts))
+
+
+def exchange_part(projection: Projection) -> Part:
+    """Return where the dollar may go: the fan, and the stress paths beside it."""
+    prices, base = projection.draws.prices, projection.draws.base_prices
+    dollar = np.broadcast_to(prices.of("USD"), (projection.scenario.draws, base.rates.shape[1]))
+    rows: dict[str, object] = {"month": days_of(projection), "base": base.of("USD")[0]}
+    rows |= bands(dollar)
+    columns = [MONTH, Column("base", Kind.RATE), *band_columns(Kind.RATE)]
+    for stress in projection.scenario.prices.stress:
+        path, _ = stress_outcome(projection.draws, projection.base.loads, None, stress)
+        rows[stress.code] = path.of("USD")[0]
+        columns.append(Column(stress.code, Kind.RATE))
+    made = part("exchange", table("exchange", columns, rows), "fan", line="base", unit="rate")
+    before = projection.draws.base_prices.before["USD"]
+    facts = {
+        "before": f"{before // 10_000 / 100:.2f}",
+        "last": f"{base.of('USD')[0, -1].item() // 10_000 / 100:.2f}",
+    }
+    said = [Sentence("exchange_says", facts)]
+    if projection.scenario.prices.exchange.kind in METHODS:
+        said.append(_coverage_says(projection))
+    return saying(made, *said)
+
+
+def _coverage_says(projection: Projection) -> Sentence:
+    """Return how such intervals did on the record."""
+    record, exchange = ecb_record(), projection.scenario.prices.exchange
+    trials = [
+        Trial(
+            METHODS[exchange.kind], horizon, exchange.window_months, exchange.block_months,
+            COVERAGE_DRAWS,
+        )
+        for horizon in HORIZONS
+    ]  # fmt: skip
+    randomness = Randomness(projection.scenario.seed)
+    held = [coverage(record, trial, randomness) for trial in trials]
+    told = {
+        name: share(int(np.rint(one.covered * MILLION)))
+        for name, one in zip(("six", "twelve", "twentyfour"), held, strict=True)
+    }
+    span = {"first": record.months[0], "last": record.months[-1]}
+    nominal = share(int(np.rint(held[0].nominal * MILLION)))
+    return Sentence("coverage_says", {**told, **span, "nominal": nominal})
+
+
+def stress_part(projection: Projection) -> Part:
+    """Return what each stress path costs, beside the base path."""
+    scenario = projection.scenario
+    indexation = indexation_of(scenario, "base")
+    paths = [("base", projection.draws.base_prices, projection.base.base)]
+    for stress in scenario.prices.stress:
+        loads = projection.base.loads
+        paths.append((
+            stress.code, *stress_outcome(projection.draws, loads, indexation, stress)
+        ))  # fmt: skip
+    rows = [_stress_row(projection, *path) for path in paths]
+    columns = [
+        Column("path", Kind.NAME), Column("rate_last", Kind.RATE),
+        Column("need_try_minor", Kind.AMOUNT, "TRY"), Column("need_usd_minor", Kind.AMOUNT, "USD"),
+        Column("need_eur_minor", Kind.AMOUNT, "EUR"),
+        Column("unfunded_minor", Kind.AMOUNT, "TRY"), Column("dry_month", Kind.MONTH),
+    ]  # fmt: skip
+    by_name = {column.name: [row[column.name] for row in rows] for column in columns}
+    return part(
+        "stress", table("stress", columns, by_name), "bars", name="path", value="need_usd_minor",
+        unit="USD",
+    )  # fmt: skip
+
+
+def _stress_row(
+    projection: Projection, code: str, prices: Prices, ledger: Ledger
+) -> dict[str, object]:
+    days = days_of(projection)
+    dry = int(ledger.dry[0])
+    return {
+        "path": code,
+        "rate_last": int(prices.of("USD")[0, -1]),
+        "need_try_minor": int(ledger.need.sum()),
+        "need_usd_minor": int(in_currency(ledger.need, prices, "USD").sum()),
+        "need_eur_minor": int(in_currency(ledger.need, prices, "EUR").sum()),
+        "unfunded_minor": int(ledger.unfunded.sum()),
+        "dry_month": days[dry] if dry < len(days) else None,
+    }
+
+
+def provinces_part(projection: Projection) -> Part:
+    """Return the base path by province: first and last month, transfers of all months."""
+    outcome = projection.base
+    provinces = np.array(outcome.loads.strata.province)
+    known = sorted(set(outcome.loads.strata.province))
+    values = base_values(projection)
+    paid = outcome.base.paid_by_group[0]
+    rows = []
+    for province in known:
+        own = provinces == province
+        people = np.rint(paid[0, own] * outcome.loads.strata.people[own]).sum()
+        rows.append({
+            "province": province, "first": int(paid[0, own].sum()),
+            "last": int(paid[-1, own].sum()), "people": int(people),
+            "transfers_minor": int((paid[:, own] * values[:, own]).sum()),
+        })  # fmt: skip
+    columns = [
+        Column("province", Kind.NAME), Column("first", Kind.COUNT), Column("last", Kind.COUNT),
+        Column("people", Kind.COUNT), Column("transfers_minor", Kind.AMOUNT, "TRY"),
+    ]  # fmt: skip
+    by_name = {column.name: [row[column.name] for row in rows] for column in columns}
+    return part(
+        "provinces", table("provinces", columns, by_name), "bars", name="province", value="first",
+        unit="count",
+    )  # fmt: skip
+
+
+def common_parts(projection: Projection) -> Iterator[Part]:
+    """Yield what every projection has to say, after what its question asks for."""
+    yield caseload_part(projection)
+    for currency in ("TRY", *FOREIGN):
+        yield cost_part(projection, currency)
+    if projection.scenario.grants:
+        yield grants_part(projection)
+        yield runway_part(projection)
+    yield exchange_part(projection)
+    if projection.scenario.prices.stress:
+        yield stress_part(projection)
+    yield provinces_part(projection)
+
+
+def together(parts: Sequence[Part]) -> tuple[tuple[Section, ...], dict[str, Table]]:
+    """Return the sections in order and their tables by key."""
+    return tuple(one.section for one in parts), {one.table.key: one.table for one in parts}

@@ -1,0 +1,72 @@
+"""What the cost depends on: a tornado and Sobol indices of the need in dollars."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from simulations.distributions import Distribution
+from simulations.projection.drawing import EXCHANGE, assumptions, cost_of, uncertain
+from simulations.projection.running import Projection, indexation_of
+from simulations.randomness import Floats, Randomness
+from simulations.report.model import Column, Kind, Sentence, table
+from simulations.report.parts import Part, part, saying
+from simulations.sensitivity import Uncertain, sobol_indices, tornado
+
+POINTS = 256
+CENTS_IN_MILLION = 100_000_000
+
+
+class Chance:
+    """The exchange-rate path as an assumption: its value is the chance that picks the path."""
+
+    def quantile(self, chances: Floats) -> Floats:
+        """Return the chances themselves."""
+        return chances
+
+
+def sensitivity_part(projection: Projection) -> Part | None:
+    """Return the part, or None where everything is known."""
+    names = uncertain(projection.draws)
+    if not names:
+        return None
+    known: Mapping[str, Distribution] = assumptions(projection.scenario)
+    asked: dict[str, Uncertain] = {
+        name: Chance() if name == EXCHANGE else known[name] for name in names
+    }
+    indexation = indexation_of(projection.scenario, "base")
+
+    def model(values: Mapping[str, Floats]) -> Floats:
+        return cost_of(projection.draws, projection.base.loads, indexation, values)
+
+    found = tornado(asked, model)
+    indices = {
+        index.name: index
+        for index in sobol_indices(asked, model, Randomness(projection.scenario.seed), POINTS)
+    }
+    rows = {
+        "assumption": ["exchange_path" if bar.name == EXCHANGE else bar.name for bar in found.bars],
+        "low_minor": [_cents(bar.low_result) for bar in found.bars],
+        "high_minor": [_cents(bar.high_result) for bar in found.bars],
+        "middle_minor": [_cents(found.middle)] * len(found.bars),
+        "first_order": [_share(indices[bar.name].first) for bar in found.bars],
+        "total_order": [_share(indices[bar.name].total) for bar in found.bars],
+    }
+    columns = [
+        Column("assumption", Kind.WORD), Column("low_minor", Kind.AMOUNT, "USD"),
+        Column("high_minor", Kind.AMOUNT, "USD"), Column("middle_minor", Kind.AMOUNT, "USD"),
+        Column("first_order", Kind.SHARE), Column("total_order", Kind.SHARE),
+    ]  # fmt: skip
+    made = part(
+        "sensitivity", table("sensitivity", columns, rows), "spans", name="assumption",
+        low="low_minor", high="high_minor", middle="middle_minor", unit="USD",
+    )  # fmt: skip
+    return saying(made, Sentence("sensitivity_says"))
+
+
+def _cents(millions: float) -> int:
+    return int(np.rint(millions * CENTS_IN_MILLION))
+
+
+def _share(index: float) -> float:
+    """Return a Sobol index within 0 and 1: its estimate may miss either by its error."""
+    return round(min(max(index, 0.0), 1.0), 4)

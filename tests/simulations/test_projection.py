@@ -1,0 +1,205 @@
+"""The ledger of a scenario, on caseloads small enough to work out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ledgers.problems import Refusal
+from simulations.projection.courses import People
+from simulations.projection.running import Projection, project
+from simulations.projection.spending import spending_of
+from simulations.scenario.model import Expenditure, Grant, Indexation
+from simulations.scenario.reading import Loaded
+from tests.eligibility.snapshots import ADULT, write_snapshot
+from tests.simulations.scenario_files import changed, scenario_of
+
+# 20 households of two people in Gaziantep, 10 of three in Mersin: 70 people, 70,000 TRY a month.
+SIZES = [("TR-27", 2)] * 20 + [("TR-33", 3)] * 10
+MONTH = 7_000_000
+STILL = changed(("caseload:\n  exits: 0.01\n", ""))
+
+
+def village(folder: Path, *, rcsi: int = 20) -> People:
+    households = [
+        {"household_id": f"hh_{at:02d}", "province": province, "has_roster": True, "rcsi": rcsi}
+        for at, (province, _) in enumerate(SIZES)
+    ]
+    members = {f"hh_{at:02d}": [ADULT] * people for at, (_, people) in enumerate(SIZES)}
+    return People.of(*write_snapshot(folder, households, members))
+
+
+def ran(folder: Path, text: str = STILL, **changes: object) -> Projection:
+    loaded = scenario_of(folder, text)
+    scenario = loaded.scenario.model_copy(update=changes)
+    return project(Loaded(scenario, loaded.courses, loaded.packs), village(folder), "lots", folder)
+
+
+def grant(code: str = "GR-ONE", **terms: object) -> Grant:
+    facts = {"code": code, "donor": "Donor", "currency": "TRY", "amount": "1000000.00",
+             "from": "2025-01-01", "to": "2027-12-31", **terms}  # fmt: skip
+    return Grant.model_validate(facts, strict=False)
+
+
+def test_the_money_runs_dry_in_the_month_it_does(tmp_path: Path) -> None:
+    # 1,400 USD a month at 50: 5,000 USD last three months; the fourth has 800 USD, 40,000 TRY.
+    base = ran(tmp_path, grants=(grant(currency="USD", amount="5000.00"),)).base.base
+
+    assert base.need[0].tolist() == [MONTH] * 6
+    assert base.paid[0].tolist() == [30, 30, 30, 16, 0, 0]
+    # Of the fourth month 40,000 of 70,000 TRY: 11 of 20 households of two, 5 of 10 of three.
+    assert base.transfers[0].tolist() == [MONTH] * 3 + [3_700_000, 0, 0]
+    assert base.drawn[0, :, 0].tolist() == [140_000] * 3 + [74_000, 0, 0]
+    assert base.remaining[0, -1, 0] == 6_000
+    assert (base.unfunded[0].sum(), base.dry.tolist()) == (3_300_000 + 2 * MONTH, [3])
+
+
+def test_without_grants_all_of_it_counts_as_funded(tmp_path: Path) -> None:
+    base = ran(tmp_path, grants=()).base.base
+
+    assert base.paid[0].tolist() == [30] * 6
+    assert (base.spent[0].tolist(), base.unfunded.sum()) == ([MONTH] * 6, 0)
+
+
+def test_money_is_exchanged_at_the_rate_of_its_lead(tmp_path: Path) -> None:
+    path = "{kind: given, path: {USD: [40.00, 50.00, 80.00, 80.00, 80.00, 80.00]}}"
+    text = STILL.replace("{kind: fixed, rates: {USD: 50.00, EUR: 60.00}}", path)
+    before = ran(tmp_path, text, grants=(grant(currency="USD", lead_months=1),)).base.base
+    now = ran(tmp_path, text, grants=(grant(currency="USD"),)).base.base
+
+    # 70,000 TRY at 40, 50, 80 …; with a lead at what was known before (39.42), then 40, 50, 80.
+    assert now.drawn[0, :3, 0].tolist() == [175_000, 140_000, 87_500]
+    assert before.drawn[0, 1:4, 0].tolist() == [175_000, 140_000, 87_500]
+
+
+def test_earmarked_money_goes_first_and_only_where_it_may(tmp_path: Path) -> None:
+    grants = (
+        grant("GR-FREE"),
+        grant("GR-MERSIN", amount="100000.00", provinces=["TR-33"]),
+    )
+    projection = ran(tmp_path, grants=grants)
+    codes = [fund.code for fund in projection.draws.terms.funds]
+
+    # Mersin costs 30,000 TRY a month: 100,000 last three months and a third.
+    assert codes == ["GR-MERSIN", "GR-FREE"]
+    assert projection.base.base.drawn[0].tolist() == [
+        [3_000_000, 4_000_000], [3_000_000, 4_000_000], [3_000_000, 4_000_000],
+        [1_000_000, 6_000_000], [0, 7_000_000], [0, 7_000_000],
+    ]  # fmt: skip
+
+
+def test_a_ceiling_and_a_window_hold_every_month(tmp_path: Path) -> None:
+    grants = (grant(ceiling_month="35000.00", **{"from": "2026-02-01", "to": "2026-03-31"}),)
+
+    base = ran(tmp_path, grants=grants).base.base
+
+    # Half the money pays half of each: ten households of two, five of three.
+    assert base.drawn[0, :, 0].tolist() == [0, 3_500_000, 3_500_000, 0, 0, 0]
+    assert base.paid[0].tolist() == [0, 15, 15, 0, 0, 0]
+
+
+def test_a_constant_hazard_leaves_what_it_leaves(tmp_path: Path) -> None:
+    text = changed(("exits: 0.01", "exits: 0.10"))
+
+    base = ran(tmp_path, text, grants=(grant(),)).base.base
+
+    expected = [int(np.rint(30 * 0.9**month)) for month in range(6)]
+    assert base.due[0].tolist() == expected == [30, 27, 24, 22, 20, 18]
+
+
+def test_fees_failures_and_returns_are_counted_to_the_kurus(tmp_path: Path) -> None:
+    costs = {
+        "fee_share": 0.01, "fee_each": 2, "fixed_month": 500, "failed": 0.1, "returned": 0.5,
+    }  # fmt: skip
+    text = STILL.replace("grants:\n", "costs: {" + ", ".join(
+        f"{name}: {value:.2f}" for name, value in costs.items()) + "}\ngrants:\n")  # fmt: skip
+    projection = ran(tmp_path, text, grants=(grant(),))
+    base = projection.base.base
+
+    # 2 of 20 and 1 of 10 fail: 18 * 2,000 + 9 * 3,000 = 63,000 TRY are delivered.
+    assert (base.paid[0, 0], base.failed[0, 0]) == (27, 3)
+    assert base.transfers[0].tolist() == [6_300_000] * 6
+    assert base.fees[0].tolist() == [63_000 + 30 * 200] * 6
+    assert base.returned[0].tolist() == [0, *[3_150_000] * 5]
+    drawn, spent = base.drawn_try[0].sum(axis=1), base.spent[0]
+    assert drawn.tolist() == (spent - base.returned[0]).tolist()
+
+
+def test_nothing_is_drawn_that_is_not_spent_or_in_hand(tmp_path: Path) -> None:
+    text = STILL.replace("grants:\n", "costs: {failed: {kind: uniform, low: 0, high: 0.2},"
+                         " fee_share: {kind: uniform, low: 0, high: 0.05},"
+                         " returned: {kind: uniform, low: 0, high: 0.3}}\ngrants:\n")  # fmt: skip
+    draws = ran(tmp_path, text, grants=(grant(currency="EUR", amount="4000.00"),)).base.draws
+
+    left = draws.drawn_try.sum(axis=(1, 2)) + draws.returned.sum(axis=1) - draws.spent.sum(axis=1)
+    assert (left >= 0).all()
+    assert (draws.drawn.sum(axis=1) + draws.remaining[:, -1] == 400_000).all()
+    assert (draws.need.sum(axis=1) == (draws.spent + draws.unfunded).sum(axis=1)).all()
+
+
+def test_the_value_follows_prices_by_whole_banknotes(tmp_path: Path) -> None:
+    text = STILL.replace("{annual: 0}", "{monthly: [0.05, 0.05, 0.05, 0.05, 0.05, 0.05]}")
+    indexation = Indexation.model_validate(
+        {"follows": "prices", "every_months": 3, "trigger_percent": 10, "round_to": 50},
+        strict=False,
+    )
+
+    base = ran(tmp_path, text, indexation=indexation, grants=(grant(),)).base.base
+
+    # After three months prices stand at 1.05^4 = 1.2155: 2,000 → 2,450 (2,431), 3,000 → 3,650.
+    assert base.transfers[0].tolist() == [MONTH] * 3 + [20 * 245_000 + 10 * 365_000] * 3
+
+
+def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -> None:
+    text = STILL.replace(
+        "  every_months: 6\n",
+        "  every_months: 6\n  selection: {order: highest_score_first, households: 95}\n",
+    )
+    loaded = scenario_of(tmp_path, text)
+    people = village(tmp_path)
+    for_ten = People.of(people.households, people.members, represents=300)
+
+    projection = project(loaded, for_ten, "lots", tmp_path)
+
+    assert (for_ten.total, for_ten.is_exact) == (300, False)
+    # Ten households a row: nine rows fit wholly into 95 places.
+    decisions = pq.read_table(projection.base.loads.runs[0].decisions)
+    assert decisions.column("selected").to_pylist().count(True) == 9
+    assert projection.base.base.due[0, 0] == 95
+
+
+def test_weights_of_zero_are_refused(tmp_path: Path) -> None:
+    people = village(tmp_path)
+    table = pq.read_table(people.households)
+    weights = pa.array([0.0, *[2.0] * 29])
+    pq.write_table(table.append_column("weight", weights), people.households)
+
+    with pytest.raises(Refusal, match=r"^population_weights: 1 household"):
+        People.of(people.households, people.members)
+
+
+def test_a_population_that_nobody_of_qualifies_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"^population_nobody: Nobody .* of base"):
+        project(scenario_of(tmp_path, STILL), village(tmp_path, rcsi=3), "lots", tmp_path)
+
+
+def test_spending_is_a_column_or_the_stated_distribution(tmp_path: Path) -> None:
+    projection = ran(tmp_path, grants=(grant(),))
+    stated = Expenditure.model_validate(
+        {"median": "5000.00", "sigma": "0.5", "source": "stated"}, strict=False
+    )
+    missing = Expenditure(column="spends_minor", source="survey")
+
+    drawn = spending_of(projection, stated)
+
+    # The median of 30 draws lies within three of its errors, 1.25 * sigma / sqrt(30).
+    assert abs(np.log(np.median(drawn) / 500_000)) < 3 * 1.25 * 0.5 / np.sqrt(30)
+    assert drawn.tolist() == spending_of(projection, stated).tolist()
+    with pytest.raises(Refusal, match=r"^spending_column_missing"):
+        spending_of(projection, missing)
+    table = pq.read_table(projection.people.households)
+    surveyed = table.append_column("spends_minor", pa.array(range(30), pa.int64()))
+    pq.write_table(surveyed, projection.people.households)
+    assert spending_of(projection, missing).tolist() == list(range(30))
