@@ -32,7 +32,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from eligibility.rules.fields import Sum
 
-Places = Annotated[int, Field(ge=0, le=100_000_000)]
+PLACES_MAX = 100_000_000
+Places = Annotated[int, Field(ge=0, le=PLACES_MAX)]
 BLOCK_BYTES = 64
 ALL = ""  # the one stratum where places are counted in all
 DISCRETIONARY = "discretionary"  # the household input that says who is listed

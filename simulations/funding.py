@@ -92,7 +92,9 @@ def funded(
     queue = Queue.of(verdict.score)
     stratum = stratum_of(selection)
     if selection.quota is None or stratum is None:
-        paid = queue.served(eligible, selection.places)
+        places_in_all = selection.places
+        everybody = int(eligible.sum())
+        paid = queue.served(eligible, everybody if places_in_all is None else places_in_all)
     else:
         names, places = cells.groups[stratum]
         paid = np.zeros_like(eligible)

@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from eligibility.rules.amount_columns import HAS_ALL, NAMED_PEOPLE
 from eligibility.rules.checked import parameters_on
 from eligibility.rules.columns import (
-    HAS_ALL,
-    NAMED_PEOPLE,
     Question,
     answered,
     fact_name,

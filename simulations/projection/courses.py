@@ -27,7 +27,7 @@ from eligibility.assessment import assess
 from eligibility.decisions import AssessmentTotals
 from eligibility.rules.checked import parameters_on
 from eligibility.rules.pack import RulePack
-from eligibility.selection import stratum_of
+from eligibility.selection import PLACES_MAX, stratum_of
 from ledgers.problems import Problem
 from simulations.dynamics import Flows
 from simulations.months import months_from
@@ -227,7 +227,8 @@ def _places(pack: RulePack) -> dict[str, int]:
     selection = pack.selection
     if selection.quota is not None:
         return dict(selection.quota.households)
-    return {"": selection.places}
+    # Where a pack states a budget only, the grants of the scenario are what is short.
+    return {"": PLACES_MAX if selection.places is None else selection.places}
 
 
 def _flows(counting: "_Counting", runs: Sequence[RuleRun], strata: int, months: int) -> Flows:
