@@ -12,7 +12,7 @@ Sources of the problem: Lovelace and Ballas, "Truncate, replicate, sample", 2013
 exact where they sample.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -153,7 +153,7 @@ def _move(whole: Ints, counts: Ints, moves: _Moves, gap: Ints) -> None:
             return
         start = surplus[0]
         chain = _chain(moves, whole, gap, start)
-        if chain is None:
+        if chain is None or not _there(chain, whole):
             stuck.add(start)
             continue
         for less, more in chain:
@@ -194,6 +194,12 @@ def _chain(moves: _Moves, whole: Ints, gap: Ints, start: int) -> list[tuple[int,
                 came[other] = (sort, move)
                 queue.append(other)
     return None
+
+
+def _there(chain: list[tuple[int, int]], whole: Ints) -> bool:
+    """Return whether every seed has as many households as the chain takes of it."""
+    taken = Counter(less for less, _ in chain)
+    return all(whole[seed] >= number for seed, number in taken.items())
 
 
 def _walked(

@@ -203,3 +203,11 @@ def test_too_small_a_caseload_is_refused() -> None:
 def test_topups_follow_the_size_of_the_household() -> None:
     assert {size: int(topup_try(np.array([size]))[0]) for size in TOPUPS} == TOPUPS
     assert SIZE_MAX == 12
+
+
+@pytest.mark.parametrize("households", [100, 150, 200, 300])
+def test_small_caseloads_are_whole_households_too(households: int) -> None:
+    for seed in (1, 2, 3):
+        caseload = assisted_caseload(households, Randomness(seed))
+        assert caseload.whole.min() >= 0
+        assert caseload.households == households
