@@ -175,7 +175,7 @@ CREATE VIEW registry.open_pair AS
   SELECT e.left_id, e.right_id, e.evidence, e.shared FROM registry.exact_pair e
   WHERE NOT EXISTS (
     SELECT FROM duplicates.standing d
-    WHERE (d.left_key, d.right_key) = (e.left_id, e.right_id)
+    WHERE d.left_key = e.left_id AND d.right_key = e.right_id
       AND d.verdict = 'different' AND e.evidence = ANY (d.evidence));
 
 -- The pairs that linkage says there are now: of the last run over everything and those after it,
@@ -193,7 +193,7 @@ CREATE VIEW duplicates.current AS
 CREATE VIEW duplicates.covered AS
   SELECT p.pair_id, d.verdict, d.decision_id
   FROM duplicates.current p JOIN duplicates.standing d
-    ON (d.left_key, d.right_key) = (p.left_key, p.right_key) AND p.evidence = ANY (d.evidence);
+    ON d.left_key = p.left_key AND d.right_key = p.right_key AND p.evidence = ANY (d.evidence);
 
 -- Two households of ours that linkage asks about: possible as long as nobody decided about them,
 -- or about every one of the people that they seem to have in common. An instrument is no identity.

@@ -208,6 +208,32 @@ class Answers:
         return _times(self.pair(term.term), value if isinstance(value, int) else 0)
 
     @build.register
+    def _product(self, term: terms.Product) -> Pair:
+        left, right = self.pair(term.left), self.pair(term.right)
+        ends = [*left, *right]
+        is_open = reduce(np.logical_or, [np.abs(end) >= OPEN for end in ends])
+        one, other = [[np.where(is_open, 0, end) for end in pair] for pair in (left, right)]
+        if max(_largest(a, b) for a in one for b in other) >= OPEN:
+            raise RULE_OVERFLOW.refusal()
+        corners = [a * b for a in one for b in other]
+        low, high = reduce(np.minimum, corners), reduce(np.maximum, corners)
+        return Pair(np.where(is_open, -OPEN, low), np.where(is_open, OPEN, high))
+
+    @build.register
+    def _lookup(self, term: terms.Lookup) -> Pair:
+        of = self.pair(term.term)
+        before = of.low < term.starts[0]
+        low, high = np.full_like(of.low, OPEN), np.full_like(of.high, -OPEN)
+        if term.below is not None:
+            low, high = _reached(low, high, before, self.pair(term.below))
+        ends = (*term.starts[1:], int(OPEN) + 1)
+        for start, end, value in zip(term.starts, ends, term.values, strict=True):
+            low, high = _reached(low, high, (of.high >= start) & (of.low < end), self.pair(value))
+        if term.below is not None:
+            return Pair(low, high)
+        return Pair(np.where(before, -OPEN, low), np.where(before, OPEN, high))
+
+    @build.register
     def _choice(self, term: terms.Choice) -> Pair:
         when, then, other = self.pair(term.when), self.pair(term.then), self.pair(term.other)
         if term.kind is Kind.BOOL:
@@ -219,6 +245,19 @@ class Answers:
             np.where(yes, then.low, np.where(maybe, low, other.low)),
             np.where(yes, then.high, np.where(maybe, high, other.high)),
         )
+
+
+def _largest(one: Ints, other: Ints) -> int:
+    """Return the largest product of two columns, nearly: 53 bits of it tell whether it fits."""
+    return int(np.abs(one.astype(np.float64) * other).max(initial=0))
+
+
+def _reached(low: Ints, high: Ints, where: Bools, value: Pair) -> tuple[Ints, Ints]:
+    """Return the least and greatest value of the rows that a cell can stand in."""
+    return (
+        np.where(where, np.minimum(low, value.low), low),
+        np.where(where, np.maximum(high, value.high), high),
+    )
 
 
 def _added(left: Ints, right: Ints, open_end: np.int64) -> Ints:

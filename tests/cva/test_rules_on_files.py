@@ -110,9 +110,9 @@ def test_a_pack_runs_on_two_lists_without_any_database(folder: Path) -> None:
     }
     assert decided == {
         "hh_age_unknown": ("review", 1, 4, 20, None, False, None, None, "review:pupils"),
-        "hh_equal": ("eligible", 3, 0, 40, 1, True, None, 250000, "selected"),
+        "hh_equal": ("eligible", 3, 0, 40, 2, True, None, 250000, "selected"),
         "hh_no_account": ("ineligible", 2, 0, 50, None, False, None, None, "not_eligible:account"),
-        "hh_poor": ("eligible", 3, 0, 40, 2, True, None, 150000, "selected"),
+        "hh_poor": ("eligible", 3, 0, 40, 1, True, None, 150000, "selected"),
         "hh_rich": ("eligible", 5, 0, 9, 3, False, 1, 320050, "waiting"),
         "hh_unknown": ("review", 1, 2, 30, None, False, None, None, "review:poor"),
     }
@@ -236,7 +236,7 @@ def test_what_comes_with_the_program_has_nothing_to_correct(tmp_path: Path) -> N
 
 
 def test_a_name_that_the_registration_form_does_not_ask_is_found(tmp_path: Path) -> None:
-    text = MARKET_CARD.read_text(encoding="utf-8")
+    text = (MARKET_CARD.parent / "bank-transfer.yaml").read_text(encoding="utf-8")
     text = text.replace("{rcsi: int, ", "{rcsi: text, shoe_size: int, ")
     file = tmp_path / "card.yaml"
     file.write_text(text, encoding="utf-8")
