@@ -99,6 +99,14 @@ def close_year(conn: Connection, who: Bookkeeper, ends_on: date, reason: str) ->
     return done
 
 
+def lines_of(file: Path) -> list[str]:
+    """Return the lines of a text file that a person gave. Raises `opening_file_unreadable`."""
+    try:
+        return file.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FILE_UNREADABLE.refusal(file=file.name) from error
+
+
 def import_opening(
     conn: Connection, who: Bookkeeper, file: Path, *, on: date, reason: str
 ) -> Recorded:
@@ -107,10 +115,7 @@ def import_opening(
     Raises `role_missing`, `opening_file_unreadable` and what `ledgers.opening` raises.
     """
     staff.require(conn, who.person_id, staff.Role.FINANCE)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FILE_UNREADABLE.refusal(file=file.name) from error
+    lines = lines_of(file)
     head = who.head(f"opening:{on}", "opening_balance", on, reason)
     done = opening.import_opening(conn, lines, file.name, head)
     if not done.already:

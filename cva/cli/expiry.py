@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from cva.bookkeeping import lines_of
 from cva.cli.cycles import DATE
 from cva.cli.output import Money, Part, Shape, show_parts
 from cva.cli.session import open_session
@@ -36,8 +37,7 @@ def expire(
             done = expiring.expire(conn, code, on=day, person_id=who, at=at)
         else:
             currency = expiring.stated_currency(conn, code)
-            with file.open(encoding="utf-8", newline="") as lines:
-                stated = read_expired(lines, file.name, currency)
+            stated = read_expired(lines_of(file), file.name, currency)
             done = expiring.expire_stated(
                 conn, code, report or file.stem, stated, on=day, person_id=who, at=at
             )
