@@ -125,11 +125,10 @@ def assess_cycles(
 
     Raises what `assess_cycle` raises, `cycles_apart`, `order_contradicted`, `order_pack_twice`.
     """
-    with (
-        ExitStack() as held,
-        _emptied(work / cycle_ids[0]) as folder,
-    ):
+    with ExitStack() as held:
         cycles = [held.enter_context(_alone(engine, cycle, person_id)) for cycle in cycle_ids]
+        # Only whoever holds the cycle may empty its folder: somebody else may be working in it.
+        folder = held.enter_context(_emptied(work / cycle_ids[0]))
         conn = held.enter_context(transaction(engine))
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         round_ = _round(conn, cycles, (person_id, clock))
