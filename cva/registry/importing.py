@@ -11,11 +11,13 @@
 * Phones, accounts, card references and names that several live households share are found after
   the last batch, by their tokens, and noted for each household of this import.
 
-Memory holds one batch; the file may have any size. A killed import leaves nothing behind.
+While the database takes one batch, the next is read and validated: each has a processor of its own.
+Memory holds two batches; the file may have any size. A killed import leaves nothing behind.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -189,14 +191,16 @@ def take(
     of `total`, which is what there seem to be.
     """
     person_id, at = by
-    importing = _Import(conn, vault, origin, new_id("imp", at), at)
     stream = iter(items)
-    while batch := list(islice(stream, BATCH_RECORDS)):
-        importing.take(batch)
-        if progress is not None:
-            records = importing.summary().records
-            progress(records, None if total is None else max(records, total))
-    importing.find_shared()
+    # Whatever ends this waits for the copying: the connection is the caller's again afterwards.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        importing = _Import(conn, vault, origin, new_id("imp", at), at, beside)
+        while batch := list(islice(stream, BATCH_RECORDS)):
+            importing.take(batch)
+            if progress is not None:
+                records = importing.summary().records
+                progress(records, None if total is None else max(records, total))
+        importing.find_shared()
     summary = importing.summary()
     conn.execute(
         "INSERT INTO registry.import (import_id, form, file_name, sha256, added, revised,"
@@ -225,10 +229,16 @@ class _Known:
 
 
 class _Import:
-    """One import while it runs."""
+    """One import while it runs; `beside` is the one thread that copies rows."""
 
     def __init__(
-        self, conn: Connection, vault: Vault, origin: Origin, import_id: str, at: datetime
+        self,
+        conn: Connection,
+        vault: Vault,
+        origin: Origin,
+        import_id: str,
+        at: datetime,
+        beside: ThreadPoolExecutor,
     ) -> None:
         self.conn = conn
         self.vault = vault
@@ -239,10 +249,30 @@ class _Import:
         self.codes: Counter[str] = Counter()
         self.rows = Rows()
         self.ascending = Ascending()
+        self.beside = beside
+        self.copying: Future[None] | None = None
 
     def take(self, items: Sequence[Record | Finding]) -> None:
-        """Validate one batch, compare it with what is here, and copy what is new."""
+        """Validate one batch, compare it with what is here, and let what is new be copied."""
         self.rows = Rows()
+        taken = self._validated(items)
+        self._wait_for_copy()
+        known = self._known([key for key, *_ in taken])
+        version_ids = iter(self._version_ids(len(taken)))
+        for key, household, place, findings in taken:
+            self._place(known, key, household, (place, findings), next(version_ids))
+        self.copying = self.beside.submit(self.rows.copy, self.conn)
+
+    def _wait_for_copy(self) -> None:
+        """Come back when the batch before is in the database; raises what its copying raised."""
+        if self.copying is not None:
+            self.copying.result()
+            self.copying = None
+
+    def _validated(
+        self, items: Sequence[Record | Finding]
+    ) -> list[tuple[str, Household, Place, list[Finding]]]:
+        """Return the records of a batch that can be taken, each with the key of its household."""
         taken: list[tuple[str, Household, Place, list[Finding]]] = []
         today = self.at.astimezone(ZONE).date()
         for item in items:
@@ -257,14 +287,11 @@ class _Import:
             else:
                 key = self.vault.record_token(self.origin.form, household.record_id)
                 taken.append((key, household, item.place, findings))
-        known = self._known([key for key, *_ in taken])
-        version_ids = iter(self._version_ids(len(taken)))
-        for key, household, place, findings in taken:
-            self._place(known, key, household, (place, findings), next(version_ids))
-        self.rows.copy(self.conn)
+        return taken
 
     def find_shared(self) -> None:
         """Note what households of this import share with other live households."""
+        self._wait_for_copy()
         self.conn.execute("SELECT registry.analyse()")
         self.conn.execute(_SHARED, {"import": self.import_id, "kinds": list(SHARED)})
         # Names repeat: in a country there are more of these than memory should hold.
