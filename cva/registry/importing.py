@@ -37,6 +37,7 @@ from cva.clock import ZONE, Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
 from cva.progress import Progress
+from cva.registry import sharing
 from cva.registry.rows import Ascending, Rows, few_collections
 from cva.registry.validation import Household, validate
 from cva.vault import Vault, check_bound
@@ -47,36 +48,7 @@ OLDER_REVISION = Problem(
     "The record is an older revision of one that is here already; it was left aside.",
     "Nothing, if the newer one is right.",
 )
-PHONE_SHARED = Problem(
-    "phone_shared",
-    "The household shares its phone number with others: {households} households have it.",
-    "Nothing, if they share a phone; otherwise ask for the right number.",
-)
-ACCOUNT_SHARED = Problem(
-    "account_shared",
-    "The household shares its account with others: {households} households have it.",
-    "Find out whose account it is before it is paid to.",
-)
-CARD_SHARED = Problem(
-    "card_shared",
-    "The household shares its card reference with others: {households} households have it.",
-    "Compare with the card packs that were handed out.",
-)
-NAME_SHARED = Problem(
-    "name_shared",
-    "The head's name is also the head's name in others: {households} households have it.",
-    "Nothing, if the people are different; `cva duplicates` compares them.",
-    weight=Weight.NOTE,
-)
-
 BATCH_RECORDS = 2000
-SHARED = {
-    "phone": PHONE_SHARED,
-    "iban": ACCOUNT_SHARED,
-    "voucher_card_ref": CARD_SHARED,
-    "debit_card_ref": CARD_SHARED,
-    "name": NAME_SHARED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,18 +264,11 @@ class _Import:
     def find_shared(self) -> None:
         """Note what households of this import share with other live households."""
         self._wait_for_copy()
-        self.conn.execute("SELECT registry.analyse()")
-        self.conn.execute(_SHARED, {"import": self.import_id, "kinds": list(SHARED)})
-        # Names repeat: in a country there are more of these than memory should hold.
-        with self.conn.cursor(name="shared") as cursor:
-            cursor.execute("SELECT household_id, kind, households FROM shared ORDER BY seq")
-            while found := cursor.fetchmany(BATCH_RECORDS):
-                self.rows = Rows()
-                for household_id, kind, households in found:
-                    finding = SHARED[kind].finding(Place(field=kind), households=households)
-                    self._say([finding], household_id)
-                self.rows.copy(self.conn)
-        self.conn.execute("DROP TABLE shared")
+        for some in sharing.found(self.conn, self.import_id, BATCH_RECORDS):
+            self.rows = Rows()
+            for household_id, finding in some:
+                self._say([finding], household_id)
+            self.rows.copy(self.conn)
 
     def summary(self) -> ImportSummary:
         """Return what became of everything taken so far."""
@@ -393,22 +358,4 @@ _KNOWN = """
         SELECT array_agg(revision) AS revisions, max(submitted_at) AS submitted_at
         FROM registry.version WHERE household_id = h.household_id) v
     WHERE h.form = %s AND h.record_key = ANY(%s)
-"""
-
-_SHARED = """
-    CREATE TEMPORARY TABLE shared ON COMMIT DROP AS
-    WITH mine AS MATERIALIZED (
-        SELECT DISTINCT i.token, i.kind, v.household_id
-        FROM registry.version v JOIN registry.identifier i USING (version_id)
-        WHERE v.import_id = %(import)s AND i.kind = ANY(%(kinds)s)),
-    wanted AS MATERIALIZED (SELECT DISTINCT token, kind FROM mine),
-    live AS MATERIALIZED (SELECT version_id, household_id FROM registry.live),
-    held AS (
-        SELECT w.token, w.kind, count(DISTINCT l.household_id) AS households
-        FROM wanted w JOIN registry.identifier i USING (token, kind) JOIN live l USING (version_id)
-        GROUP BY w.token, w.kind)
-    SELECT row_number() OVER (ORDER BY m.household_id, m.kind) AS seq,
-           m.household_id, m.kind, h.households
-    FROM mine m JOIN held h USING (token, kind)
-    WHERE h.households > 1
 """

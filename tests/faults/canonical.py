@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import psycopg
 from psycopg.rows import dict_row
 
-SCHEMAS = ["registry", "assessment", "payments", "books", "programme", "ops"]
+SCHEMAS = ["registry", "duplicates", "assessment", "payments", "books", "programme", "ops"]
 Row = Mapping[str, object]
 Rows = Sequence[Row]
 Canonical = dict[str, Counter[tuple[object, ...]]]
@@ -28,6 +28,8 @@ LEFT_OUT = {
     "answered_at": "a moment",
     "received_at": "a moment",
     "recorded_at": "a moment",
+    "since": "a moment",
+    "due_at": "counted from a moment",
     "recorded_in": "the number of a transaction",
     "sealed": "encrypted under a random nonce",
     "wrapped": "encrypted under a random nonce",
