@@ -4,10 +4,11 @@ What stands in a table already is moved by `transfers`; what a program reads fro
 message comes here, line by line. The lines of a list have their accounts, currency, grant,
 programme, cycle and provider in common; each has its own amount, wallet, location and instruction.
 
-The lines are read once and written, encoded, to a temporary file: memory stays the same however
-many there are, and the key is claimed with the digest of all lines before the first is added. What
-is common goes between the lines on their way into the database. A repetition with the same lines in
-the same order changes nothing; an empty list records nothing and claims no key.
+The lines are read once, and are on their way into the database while the next are read: memory stays
+the same however many there are. The key is claimed before the first line is sent, with the digest of
+what is common. The lines are not hashed with it: they stand as they were given, for good, so a
+repetition is held against them, line by line and in their order, and changes nothing. An empty list
+records nothing and claims no key.
 
 Everything else is the database's: that lines fit their accounts, limits, balances, and the place in
 the log, which the entry takes at commit.
@@ -18,22 +19,21 @@ The function works inside the caller's transaction and never commits.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
-from itertools import islice
-from typing import IO, NamedTuple
+from itertools import chain, islice
+from typing import NamedTuple
 
 from psycopg import Connection
 
 from ledgers.chart import ACCOUNT_UNKNOWN
 from ledgers.entries import EntryHead, body_prefix, corrected, require_reason, require_same
-from ledgers.transfers import AMOUNT_UNFIT, Moved
+from ledgers.transfers import AMOUNT_UNFIT, Moved, refuse_other_lines
 
 _LINES_AT_ONCE = 10_000
-_BYTES_AT_ONCE = 1 << 19
-_SPECIAL = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_ESCAPES = str.maketrans(_SPECIAL)
+# What COPY escapes when it writes, so that lines read back are byte for byte the lines given.
+_RARE = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\r": "\\r", "\v": "\\v"}
+_ESCAPES = str.maketrans({**_RARE, "\n": "\\n", "\t": "\\t"})
 _TABS = 4  # in a line of five fields
 
 # Fields that are empty are null: no reference and no location is the empty text.
@@ -41,6 +41,10 @@ _COPY = (
     "COPY books.transfer (line_no, amount_minor, wallet_id, location, instruction_ref, entry_id,"
     " phase, debit_account_id, credit_account_id, currency, grant_code, programme_id, cycle_id,"
     " provider) FROM STDIN WITH (NULL '')"
+)
+_COPY_BACK = (
+    "COPY (SELECT line_no, amount_minor, wallet_id, location, instruction_ref"
+    " FROM books.transfers_of(%s) ORDER BY line_no) TO STDOUT WITH (NULL '')"
 )
 
 
@@ -74,22 +78,16 @@ def record_lines(conn: Connection, head: EntryHead, kind: Kind, lines: Iterable[
     """
     require_reason(head)
     common = _common(conn, kind)
-    with tempfile.TemporaryFile() as spool:
-        digest = hashlib.sha256(f"{body_prefix(head)}{json.dumps(astuple(kind))}".encode())
-        count = amount_minor = 0
-        for number, minor, encoded in _encoded(lines):
-            count, amount_minor = count + number, amount_minor + minor
-            digest.update(encoded)
-            spool.write(encoded)
-        if not count:
-            return Moved(0, 0)
-        entry_id = _claim(conn, head, digest.digest())
-        if entry_id is None:
-            require_same(conn, head, digest.digest())
-            return Moved(count, amount_minor, already=True)
-        spool.seek(0)
-        _copy(conn, spool, f"{entry_id}\tsingle\t{common}")
-    return Moved(count, amount_minor)
+    encoded = _encoded(lines)
+    first = next(encoded, None)
+    if first is None:
+        return Moved(0, 0)
+    given = chain([first], encoded)
+    body_hash = hashlib.sha256(f"{body_prefix(head)}{json.dumps(astuple(kind))}".encode()).digest()
+    entry_id = _claim(conn, head, body_hash)
+    if entry_id is None:
+        return _repeated(conn, head, require_same(conn, head, body_hash), given)
+    return _copy(conn, given, f"\t{entry_id}\tsingle\t{common}\n".encode())
 
 
 def _common(conn: Connection, kind: Kind) -> str:
@@ -136,8 +134,7 @@ def _text(first: int, some: list[Line]) -> str:
     is_plain = (
         text.count("\t") == _TABS * len(some)
         and text.count("\n") == len(some)
-        and "\\" not in text
-        and "\r" not in text
+        and not any(sign in text for sign in _RARE)
     )
     if is_plain:
         return text
@@ -164,9 +161,28 @@ def _claim(conn: Connection, head: EntryHead, body_hash: bytes) -> int | None:
     return int(row[0]) if row else None
 
 
-def _copy(conn: Connection, spool: IO[bytes], common: str) -> None:
+def _copy(conn: Connection, given: Iterator[tuple[int, int, bytes]], end: bytes) -> Moved:
     """Send the lines, each with what is common to all behind it: a line feed only ends a line."""
-    end = f"\t{common}\n".encode()
+    count = amount_minor = 0
     with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
-        while some := spool.read(_BYTES_AT_ONCE):
-            copy.write(some.replace(b"\n", end))
+        for number, minor, encoded in given:
+            count, amount_minor = count + number, amount_minor + minor
+            copy.write(encoded.replace(b"\n", end))
+    return Moved(count, amount_minor)
+
+
+def _repeated(
+    conn: Connection, head: EntryHead, entry_id: int, given: Iterator[tuple[int, int, bytes]]
+) -> Moved:
+    """Hold the lines against the recorded ones. Raises `key_used_differently`."""
+    count = amount_minor = 0
+    wanted, found = hashlib.sha256(), hashlib.sha256()
+    for number, minor, encoded in given:
+        count, amount_minor = count + number, amount_minor + minor
+        wanted.update(encoded)
+    with conn.cursor() as cursor, cursor.copy(_COPY_BACK, [entry_id]) as copy:
+        for some in copy:
+            found.update(some)
+    if wanted.digest() != found.digest():
+        refuse_other_lines(conn, head, entry_id)
+    return Moved(count, amount_minor, already=True)

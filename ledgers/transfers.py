@@ -15,6 +15,7 @@ The functions work inside the caller's transaction and never commit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Never
 
 from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
@@ -297,7 +298,7 @@ def settle(
     same = _SAME_LINES.format(
         columns=sql.SQL("instruction_ref, amount_minor"), source=source, recorded=_SETTLED_LINES
     )
-    _require_lines(conn, head, same, {**params, "entry": entry_id})
+    _require_lines(conn, head, entry_id, same, params)
     return _resolved(conn, entry_id, already=True)
 
 
@@ -324,19 +325,28 @@ def _move(
         raise AMOUNT_UNFIT.refusal(instruction=found.unfit_ref or "")
     entry_id = require_same(conn, head, found.body_hash)
     same = _SAME_LINES.format(columns=_COLUMNS, source=source, recorded=_COLUMNS)
-    _require_lines(conn, head, same, {**params, "entry": entry_id})
+    _require_lines(conn, head, entry_id, same, params)
     return Moved(found.lines, found.amount_minor, already=True)
 
 
 def _require_lines(
-    conn: Connection, head: EntryHead, same: sql.Composed, params: Mapping[str, object]
+    conn: Connection,
+    head: EntryHead,
+    entry_id: int,
+    same: sql.Composed,
+    params: Mapping[str, object],
 ) -> None:
-    (is_same,) = conn.execute(same, params).fetchone() or (False,)
+    (is_same,) = conn.execute(same, {**params, "entry": entry_id}).fetchone() or (False,)
     if not is_same:
-        entry = conn.execute(
-            "SELECT entry_ref FROM books.entry WHERE entry_id = %(entry)s", params
-        ).fetchone()
-        raise KEY_USED_DIFFERENTLY.refusal(key=head.key, entry=entry and entry[0], fields="lines")
+        refuse_other_lines(conn, head, entry_id)
+
+
+def refuse_other_lines(conn: Connection, head: EntryHead, entry_id: int) -> Never:
+    """Refuse a repetition whose lines are not the recorded ones, with `key_used_differently`."""
+    entry = conn.execute(
+        "SELECT entry_ref FROM books.entry WHERE entry_id = %s", [entry_id]
+    ).fetchone()
+    raise KEY_USED_DIFFERENTLY.refusal(key=head.key, entry=entry and entry[0], fields="lines")
 
 
 def _refuse_settlement(found: _Settling) -> None:

@@ -94,12 +94,14 @@ def test_an_empty_list_records_nothing_and_claims_no_key(loading: Books) -> None
 
 
 def test_names_with_signs_of_the_format_arrive_as_they_are(loading: Books) -> None:
-    names = ["a\tb", "c\nd", "e\\N", "f\rg", "\\.", "حلب"]
-    load(loading, *(Line(1, 1, name, name) for name in names))
+    names = ["a\tb", "c\nd", "e\\N", "f\rg", "\\.", "g\bh", "i\fj", "k\vl", "حلب"]
+    lines = [Line(1, 1, name, name) for name in names]
+    load(loading, *lines)
     rows = loading.conn.execute(
         "SELECT location, instruction_ref FROM books.transfer ORDER BY line_no"
     ).fetchall()
     assert rows == [(name, name) for name in names]
+    assert load(loading, *lines) == Moved(9, 9, already=True)
 
 
 @pytest.mark.parametrize("minor", [0, -5])
