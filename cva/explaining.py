@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from cva.clock import ZONE
 from cva.comparing import emptied
 from cva.programmes.naming import pack_named
 from cva.registry.kept import restore
@@ -107,7 +108,7 @@ def explain_stored(
             why = explain(*kept, pack, run.reference_date)
     if not _same(why, decision):
         raise EXPLAIN_DIFFERS.refusal(household=household_id, run=run.run_id)
-    return (*_standing(decision, run, language), *tell(why, rules_of(pack), language))
+    return (*_standing(conn, decision, run, language), *tell(why, rules_of(pack), language))
 
 
 def _decision(conn: Connection, household_id: str, run_id: str) -> Mapping[str, object]:
@@ -158,12 +159,19 @@ def _same(why: Explanation, decision: Mapping[str, object]) -> bool:
 
 
 def _standing(
-    decision: Mapping[str, object], run: StoredRun, language: Language
+    conn: Connection, decision: Mapping[str, object], run: StoredRun, language: Language
 ) -> tuple[Line, ...]:
     """Return whether the household is served now, which depends on all the others."""
+    left, promoted = _moved(conn, run, str(decision["household_id"]))
     code, holes = "served_no", {"reason": decision["reason"]}
-    if decision["selected"]:
-        code, holes = "served_now", {"rank": decision["rank"] or "-"}
+    if left is not None:
+        code, holes = "served_left", {"on": left[0], "reason": left[1]}
+    elif promoted:
+        code, holes = "served_promoted", {}
+    elif decision["selected"] and decision["rank"] is None:
+        code, holes = "served_listed", {}
+    elif decision["selected"]:
+        code, holes = "served_now", {"rank": decision["rank"]}
     elif decision["waitlist_position"] is not None:
         code, holes = "served_waits", {"position": decision["waitlist_position"]}
     return (
@@ -172,3 +180,19 @@ def _standing(
             1, phrase("of_run", language, run=run.run_id, snapshot=run.snapshot_sha256.hex()[:16])
         ),
     )
+
+
+def _moved(
+    conn: Connection, run: StoredRun, household_id: str
+) -> tuple[tuple[date, str] | None, bool]:
+    """Return when and why the household left the cycle, if it did, and if the run promoted it."""
+    left = conn.execute(
+        "SELECT at, reason FROM assessment.leaving WHERE (cycle_id, household_id) = (%s, %s)",
+        (run.cycle_id, household_id),
+    ).fetchone()
+    promoted = conn.execute(
+        "SELECT FROM assessment.promotion WHERE (run_id, household_id) = (%s, %s)",
+        (run.run_id, household_id),
+    ).fetchone()
+    when = None if left is None else (left[0].astimezone(ZONE).date(), left[1])
+    return when, promoted is not None

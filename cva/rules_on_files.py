@@ -28,7 +28,7 @@ from ledgers.problems import Finding, Place, Problem, Refusal
 
 RULES_REFUSED = Problem(
     "rules_refused",
-    "{wrong} of {files} files cannot be used: {problems} problems in all.",
+    "{wrong} of {files:file|files} cannot be used: {problems:problem|problems} in all.",
     "Correct the places listed and check again.",
 )
 RULES_NO_FILES = Problem(

@@ -65,7 +65,7 @@ from ledgers.problems import Problem
 
 SNAPSHOT_MEMBER_ALONE = Problem(
     "snapshot_member_alone",
-    "{people} people of the snapshot belong to no household in it.",
+    "The snapshot has {people:person|people} without a household in it.",
     "Make both files of the snapshot from the same registrations.",
 )
 SNAPSHOT_EXCLUDED_UNREADABLE = Problem(

@@ -38,7 +38,7 @@ from ledgers.problems import Finding, Place, Problem, Refusal, Weight
 
 PLAIN_REFUSED = Problem(
     "plain_files_refused",
-    "The two files have {problems} problems; nothing was decided.",
+    "The two files have {problems:problem|problems}; nothing was decided.",
     "Correct the places listed and run it again.",
 )
 PLAIN_UNREADABLE = Problem(
@@ -58,7 +58,7 @@ PLAIN_COLUMN_TWICE = Problem(
 )
 PLAIN_ROW_LENGTH = Problem(
     "plain_row_length",
-    "The row has {found} fields; the first line has {expected}.",
+    "The row has {found:field|fields}; the first line has {expected}.",
     "Put a text with a comma or a line break between quotes, and leave no field out.",
 )
 PLAIN_NOT_TEXT = Problem(
@@ -89,7 +89,7 @@ PLAIN_MEMBER_ALONE = Problem(
 )
 PLAIN_MORE = Problem(
     "plain_more",
-    "{more} more problems of this file are not listed.",
+    "{more:more problem of this file is|more problems of this file are} not listed.",
     "Correct those listed and run it again.",
 )
 

@@ -34,7 +34,7 @@ DISCRETION_USED_UP = Problem(
 )
 DISCRETION_TOO_LONG = Problem(
     "discretion_too_long",
-    "A listing begins on the day it is made and lasts {days} days at most.",
+    "A listing begins on the day it is made and lasts {days:day|days} at most.",
     "Choose an earlier day, and list the household again when it comes.",
 )
 DISCRETION_ALREADY = Problem(

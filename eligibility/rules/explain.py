@@ -47,12 +47,12 @@ from eligibility.rules.rows import (
     numbers,
     truth,
 )  # fmt: skip
-from eligibility.rules.terms import Count, Fact, Gather, Input, Param, Term, parts
+from eligibility.rules.terms import Count, Fact, Gather, Input, Instalment, Param, Term, parts
 from eligibility.selection import stratum_of
 
 __all__ = [
-    "Explanation", "InForce", "Nearest", "Observed", "Outcome", "Reason", "Status", "explain",
-    "people_of",
+    "Explanation", "InForce", "Nearest", "Observed", "Outcome", "Part", "Reason", "Status",
+    "explain", "people_of",
 ]  # fmt: skip
 
 
@@ -131,6 +131,16 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The instalment that is due: its id, its share of `of`, and the whole amount that it is of."""
+
+    instalment: str
+    share: int
+    of: int
+    whole: Observed
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """One household decided: `because` is the reason code of a run, empty where it is eligible."""
 
@@ -150,6 +160,7 @@ class Explanation:
     parameters: tuple[InForce, ...]
     counted: Mapping[str, Counted]  # facts that count members, by name
     nearest: tuple[Nearest, ...]
+    part: Part | None = None  # where the amount is paid in instalments
 
 
 def explain(
@@ -204,7 +215,18 @@ def explain(
             if (count := count_of(term, facts)) is not None
         },
         nearest=_nearest(status, because, reasons),
+        part=_part(rules, case),
     )
+
+
+def _part(rules: Rules, case: Case) -> Part | None:
+    due = rules.amount.due
+    if not isinstance(due, Instalment):
+        return None
+    weights = dict(due.weights)
+    line = str(case.parameters[due.due.name])
+    whole = Observed(AMOUNT_REVIEW, *numbers(rules.amount.whole, case))
+    return Part(line, weights[line], sum(weights.values()), whole)
 
 
 def _missing(

@@ -43,6 +43,19 @@ PHRASES: Mapping[str, Said] = {
         "Şimdi desteklenmiyor ({reason}).", "Not served now ({reason}).",
         "لا تُخدم الآن ({reason}).",
     ),
+    "served_promoted": (
+        "Bekleme listesinden alındı, şimdi destekleniyor.",
+        "Promoted from the waiting list, served now.",
+        "نُقلت من قائمة الانتظار، وتُخدم الآن.",
+    ),
+    "served_listed": (
+        "Takdir listesinden destekleniyor.", "Served from the discretionary list.",
+        "تُخدم من القائمة التقديرية.",
+    ),
+    "served_left": (
+        "Dönemden ayrıldı ({on}): {reason}.", "Left the cycle ({on}): {reason}.",
+        "غادرت الدورة ({on}): {reason}.",
+    ),
     "of_run": (
         "Değerlendirme {run}, veri özeti {snapshot}", "Run {run}, snapshot {snapshot}",
         "التقييم {run}، اللقطة {snapshot}",
@@ -145,6 +158,11 @@ PHRASES: Mapping[str, Said] = {
     ),
     "component": ("{name}: {amount}", "{name}: {amount}", "{name}: {amount}"),
     "base": ("temel tutar", "base", "المبلغ الأساسي"),
+    "instalment": (
+        "Taksit {name}: toplam {whole} tutarının {share}/{of} payı",
+        "Instalment {name}: {share}/{of} of {whole} in all",
+        "الدفعة {name}: {share}/{of} من المبلغ الكلي {whole}",
+    ),
     "amount_open": ("tutar", "the amount", "المبلغ"),
     "household_size": ("hanedeki kişi", "people of the household", "أفراد الأسرة"),
     "looked_up": ("{term} için tablo değeri", "table value for {term}", "قيمة الجدول لـ {term}"),

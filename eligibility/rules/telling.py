@@ -76,6 +76,7 @@ class _Teller:
             amount = self.value(why.amount_minor, Kind.MONEY)
             yield Line(1, self.say("amount", amount=amount, people=why.people))
             yield from self.components()
+            yield from self.part()
         if why.score.low is not None and self.rules.pack.score != "0":
             yield Line(1, self.say("score_is", score=self.observed(why.score, Kind.INT)))
         yield from self.nearest()
@@ -100,6 +101,14 @@ class _Teller:
             name = str(getattr(label, self.language)) if label else self.say("base")
             amount = self.observed(part, Kind.MONEY)
             yield Line(2, self.say("component", name=name, amount=amount))
+
+    def part(self) -> Iterator[Line]:
+        """Yield which instalment is due, and of which amount."""
+        part = self.why.part
+        if part is not None:
+            whole, name = self.observed(part.whole, Kind.MONEY), self.name(part.instalment)
+            said = {"name": name, "share": part.share, "of": part.of, "whole": whole}
+            yield Line(2, self.say("instalment", **said))
 
     def nearest(self) -> Iterator[Line]:
         heads = {Status.ELIGIBLE: "margin", Status.INELIGIBLE: "lacks", Status.REVIEW: "open"}

@@ -7,8 +7,8 @@ import pytest
 
 from cva.cli.main import command_line
 from ledgers.problems import Refusal
-from tests.cva.payments.agency import House, many
-from tests.cva.selection.office import LABEL, Office, office_with
+from tests.cva.payments.agency import WORDS, House, many
+from tests.cva.selection.office import LABEL, MARKET, Office, office_with
 from tests.databases import Database
 
 RULES = f"""\
@@ -116,3 +116,91 @@ def test_attendance_and_awards_are_recorded(office: Office, typed: Typed) -> Non
     told = json.loads(typed("cycle", "awards", cases, "--format", "json"))
     assert [row["amount"] for row in told["awards"]] == ["100.00"]
     assert told["items"] == [{"item": "transport", "amount": "100.00"}]
+
+
+COUNTING = f"""\
+code: counting
+currency: TRY
+inputs: {{household: {{rcsi: int, has_voucher_card: bool}}}}
+parameters:
+  least: {{type: int, source: Circular 9, values: {{2026-01-01: 19}}}}
+gates: [{{id: card, label: {LABEL}, expr: has_voucher_card}}]
+any_of:
+  - id: coping
+    label: {{tr: Ağır yollar, en: Copes in severe ways, ar: وسائل قاسية}}
+    expr: rcsi >= p.least
+score: rcsi
+selection: {{order: highest_score_first, households: 10}}
+entitlement: {{flat: 1000.00}}
+"""
+
+
+def test_a_pack_is_published_told_compared_and_replayed_at_the_keyboard(
+    office: Office, typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CVA_PASSPHRASE", WORDS)
+    file = tmp_path / "counting.yaml"
+    file.write_text(COUNTING, encoding="utf-8")
+    assert typed("rules", "publish", str(file)).startswith("counting is proposed (")
+    assert typed.refused("rules", "publish", str(file)) == "pack_same_person"
+    assert typed.refused("rules", "diff", "counting@1", "counting@1") == "pack_not_published"
+    monkeypatch.setenv("CVA_USER", "deniz")
+    assert typed("rules", "publish", str(file)).startswith("counting@1 is published (")
+    monkeypatch.setenv("CVA_USER", "amal")
+    listed = {row["pack"]: row for row in typed.rows("rules", "list")}
+    assert (listed["counting@1"]["proposed_by"], listed["counting@1"]["published_by"]) == (
+        "amal", "deniz",
+    )  # fmt: skip
+    assert listed["essn-2023"]["state"] == "comes with the program"
+
+    # A programme names the published version, and its cycle is assessed by it.
+    programme = tmp_path / "named.yaml"
+    head = MARKET[: MARKET.index("\nrules:")].replace("code: market-card", "code: named", 1)
+    programme.write_text(f"{head}\nrules: {{pack: counting@1}}\n", encoding="utf-8")
+    typed("programme", "publish", str(programme))
+    days = ("--from", "2026-03-01", "--to", "2026-03-31")
+    cycle = typed("cycle", "open", "named", "--name", "first", *days).strip()
+    run = typed("cycle", "assess", cycle, "--format", "ids").strip()
+    decided = office.decisions(cycle)
+    household = office.id_of(HOUSES[0].name)
+    assert {said[0] for said in decided.values()} == {"eligible"}
+    for language, said in (("tr", "Ağır yollar: evet"), ("en", "Copes in severe ways: yes"),
+                           ("ar", "وسائل قاسية: نعم")):  # fmt: skip
+        told = typed("rules", "explain", household, "--run", run, "--language", language)
+        assert said in told
+        assert "Circular 9" in told
+    (same,) = typed.rows("rules", "replay", run)
+    assert same["households"] == len(HOUSES)
+    assert typed.refused("rules", "replay", "run_none") == "run_unknown"
+
+    stricter = tmp_path / "stricter.yaml"
+    stricter.write_text(COUNTING.replace("2026-01-01: 19", "2026-01-01: 90"), encoding="utf-8")
+    changes = tmp_path / "changes.csv"
+    answer = json.loads(
+        typed("rules", "diff", "counting@1", str(stricter), "--on", "2026-03-01", "--out",
+              str(changes), "--format", "json")
+    )  # fmt: skip
+    moves = {row["who"]: (row["households"], row["costs"]) for row in answer["served"]}
+    assert moves["leaves"] == (len(HOUSES), "-3000.00")
+    assert answer["reasons"][0]["reason"] == "not_eligible:coping"
+    assert household in changes.read_text(encoding="utf-8")
+
+
+def test_an_explanation_says_who_was_promoted_listed_or_left(office: Office, typed: Typed) -> None:
+    cycle = office.publish(RULES.replace("ENTITLEMENT", FLAT))
+    typed("cycle", "assess", cycle)
+    first, second = [row["household"] for row in typed.rows("cycle", "waiting", cycle)]
+    (served,) = {office.id_of(house.name) for house in HOUSES} - {first, second}
+
+    def standing(household: str, language: str = "en") -> str:
+        return typed("rules", "explain", household, "--language", language).splitlines()[0].strip()
+
+    assert standing(served) == "Served now (rank 1)."
+    assert standing(second) == "On the waiting list, position 2."
+    typed("cycle", "leave", cycle, served, "--reason", "moved abroad")
+    assert standing(served) == "Left the cycle (2026-03-05): moved abroad."
+    assert standing(first) == "Promoted from the waiting list, served now."
+    assert standing(first, "tr") == "Bekleme listesinden alındı, şimdi destekleniyor."
+    typed("programme", "enlist", "own", second, "--until", "2026-03-20", "--reason", "burnt out")
+    typed("cycle", "assess", cycle)
+    assert standing(second) == "Served from the discretionary list."
