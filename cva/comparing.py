@@ -15,13 +15,21 @@ from pathlib import Path
 from psycopg import Connection
 
 from cva.registry.snapshot import write_snapshot
-from cva.rules_on_files import MEMORY_MB, THREADS
+from cva.rules_on_files import MEMORY_MB, THREADS, check_out
 from eligibility.assessment import assess
 from eligibility.comparison import Comparison, compare
 from eligibility.plain_files import snapshot_of
 from eligibility.rules.checked import rules_of
 from eligibility.rules.pack import RulePack
 from eligibility.snapshot import engine
+from ledgers.problems import Answer, Problem
+
+DIFF_ONE_FILE = Problem(
+    "diff_one_file",
+    "Two lists are compared on, and one was named.",
+    "Give both --households and --members, or neither: then all that are registered here count.",
+    Answer.USAGE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +41,17 @@ class Asked:
     budget_minor: int | None
     out: Path | None
 
+    def check(self) -> None:
+        """Refuse an `out` that could not be written. Raises `rules_out`."""
+        if self.out is not None:
+            check_out(self.out)
+
 
 def compare_on_files(
     before: RulePack, after: RulePack, households: Path, members: Path, asked: Asked
 ) -> Comparison:
     """Compare two packs on two CSV files. Raises what `cva rules run` raises."""
+    asked.check()
     with tempfile.TemporaryDirectory(prefix="cva-rules-") as made:
         folder, files = Path(made), []
         for name, pack in (("before", before), ("after", after)):
@@ -52,7 +66,11 @@ def compare_on_files(
 def compare_live(
     conn: Connection, before: RulePack, after: RulePack, asked: Asked, work: Path
 ) -> Comparison:
-    """Compare two packs on all live households. What is recorded in a cycle counts as unknown."""
+    """Compare two packs on all live households. What is recorded in a cycle counts as unknown.
+
+    Raises `rules_out` and what `assess` raises.
+    """
+    asked.check()
     conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     with emptied(work / "diff") as folder:
         snapshot = write_snapshot(

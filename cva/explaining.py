@@ -33,7 +33,7 @@ from eligibility.rules.phrases import Language, phrase
 from eligibility.rules.rows import Value
 from eligibility.rules.telling import Line, tell
 from eligibility.snapshot import engine
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Problem, Refusal
 
 HOUSEHOLD_NOT_DECIDED = Problem(
     "household_not_decided",
@@ -41,10 +41,16 @@ HOUSEHOLD_NOT_DECIDED = Problem(
     "Check the id, or assess a cycle first.",
     Answer.NOT_FOUND,
 )
+HOUSEHOLD_NOT_LISTED = Problem(
+    "household_not_listed",
+    "The file {file} has no household {household}.",
+    "Check the household_id, as it stands in that file.",
+    Answer.NOT_FOUND,
+)
 EXPLAIN_WITHOUT_FILES = Problem(
     "explain_without_files",
-    "A pack alone explains nobody: {missing} is missing.",
-    "Give --households, --members and --on with --file, as for cva rules run.",
+    "A pack alone explains nobody; missing: {missing}.",
+    "Give --households, --members and --on with --file, as for `cva rules run`.",
     Answer.USAGE,
 )
 EXPLAIN_DIFFERS = Problem(
@@ -72,7 +78,7 @@ class Plain:
         """Return what was given, or refuse what is missing with `explain_without_files`."""
         if households is None or members is None or on is None:
             given = {"--households": households, "--members": members, "--on": on}
-            missing = " and ".join(option for option, value in given.items() if value is None)
+            missing = ", ".join(option for option, value in given.items() if value is None)
             raise EXPLAIN_WITHOUT_FILES.refusal(missing=missing)
         return cls(pack_named(name, read=pack_of), households, members, on)
 
@@ -80,14 +86,15 @@ class Plain:
 def explain_on_files(household_id: str, plain: Plain, language: Language) -> tuple[Line, ...]:
     """Return why a household of two CSV files is decided so.
 
-    Raises `household_not_decided` and what `cva rules run` raises.
+    Raises `household_not_listed` and what `cva rules run` raises.
     """
     rules = rules_of(plain.pack)
     with tempfile.TemporaryDirectory(prefix="cva-rules-") as made:
         folder = Path(made)
         with engine(folder, MEMORY_MB, THREADS) as connection:
             snapshot = snapshot_of(connection, plain.households, plain.members, rules, folder)
-        found = _facts_in((snapshot.households, snapshot.members), household_id)
+        unlisted = HOUSEHOLD_NOT_LISTED.refusal(file=plain.households.name, household=household_id)
+        found = _facts_in((snapshot.households, snapshot.members), household_id, unlisted)
     return tell(explain(*found, plain.pack, plain.on), rules, language)
 
 
@@ -137,14 +144,19 @@ def _facts_now(
     return _facts_in((snapshot.households, snapshot.members), household_id)
 
 
-def _facts_in(files: tuple[Path, Path], household_id: str) -> Facts:
-    """Return one household of a snapshot and its members, in their order."""
+def _facts_in(
+    files: tuple[Path, Path], household_id: str, otherwise: Refusal | None = None
+) -> Facts:
+    """Return one household of a snapshot and its members, in their order.
+
+    Raises `otherwise`, by default `household_not_decided`, where it is not there.
+    """
     wanted = pc.field("household_id") == household_id
     households, members = (
         ds.dataset(file).to_table(filter=wanted).to_pylist() for file in files
     )  # fmt: skip
     if not households:
-        raise HOUSEHOLD_NOT_DECIDED.refusal(household=household_id)
+        raise otherwise or HOUSEHOLD_NOT_DECIDED.refusal(household=household_id)
     return households[0], members
 
 

@@ -4,6 +4,7 @@ So that others can check us: whoever has the pack, the lists, the day and the se
 decisions. A *pack file* holds one pack; a *programme file* holds one under `rules`.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ RULES_NO_FILES = Problem(
     "rules_no_files",
     "There are no rule packs in {folder}.",
     "Name files that end in .yaml or .yml, or a folder with such files.",
+)
+
+RULES_OUT = Problem(
+    "rules_out",
+    "The decisions cannot be written to {out}: {why}.",
+    "Name a file in a folder that is there.",
 )
 
 SUFFIXES = (".yaml", ".yml")
@@ -153,10 +160,12 @@ def run_on_files(
     row for each household in the order of household_id, columns as in `ANSWER`. Nothing stands at
     `out` unless the run was completed.
 
-    Raises `pack_refused`, `programme_refused`, `plain_files_refused` and what `assess` raises.
+    Raises `pack_refused`, `programme_refused`, `rules_out`, `plain_files_refused` and what `assess`
+    raises.
     """
     pack = pack_of(file)
     rules = rules_of(pack)
+    check_out(out)
     with tempfile.TemporaryDirectory(prefix=".cva-rules-", dir=out.parent) as made:
         folder = Path(made)
         with engine(folder, MEMORY_MB, THREADS) as connection:
@@ -171,6 +180,16 @@ def run_on_files(
         _write_answer(decisions, answer)
         answer.replace(out)
     return Ran(totals, snapshot.left_out)
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that could not be written when everything is computed. Raises `rules_out`."""
+    if out.is_dir():
+        raise RULES_OUT.refusal(out=out, why="it is a folder")
+    if not out.parent.is_dir():
+        raise RULES_OUT.refusal(out=out, why=f"there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK):
+        raise RULES_OUT.refusal(out=out, why=f"nobody may write into {out.parent}")
 
 
 def _write_answer(decisions: Path, out: Path) -> None:

@@ -104,6 +104,8 @@ def diff(
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
     """Compare two packs on the same households: who enters, who leaves, what it costs."""
+    if (households is None) != (members is None):
+        raise comparing.DIFF_ONE_FILE.refusal()
     session = open_session() if households is None or on is None else None
     day = on.date() if on is not None else _today(session)
     asked = comparing.Asked(day, seed, budget_minor, out)

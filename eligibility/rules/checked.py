@@ -13,6 +13,7 @@ from pathlib import Path
 from eligibility.amounts import PACK_INPUT_MISSING, Amount, amount_of
 from eligibility.entitlements import Tariff, amounts_of, exact_problem, tariff_of
 from eligibility.rules.check import check
+from eligibility.rules.dated import misfits
 from eligibility.rules.document import (
     Document,
     Spot,
@@ -74,11 +75,6 @@ PACK_FACT_CIRCLE = Problem(
 )
 PACK_UNREADABLE = Problem(
     "pack_unreadable", "The file {file} cannot be read: {why}.", "Check the path and the file."
-)
-PACK_INSTALMENT_UNKNOWN = Problem(
-    "pack_instalment_unknown",
-    "There is no instalment {value}; there are {known}.",
-    "Name one of them, or give it a share under entitlement, instalments.",
 )
 PARAMETER_NOT_IN_FORCE = Problem(
     "parameter_not_in_force",
@@ -219,7 +215,8 @@ class _Check:
         tariff = self.tariff()
         amount = self.amount(scope)
         self.selection(scope)
-        self.instalments()
+        for problem, path, facts_ in misfits(self.pack):
+            self.report(problem, path, **facts_)
         self.words(
             {*household, *member, *parameters, *self.pack.facts, *self.tables, *self.pack.shares}
         )
@@ -337,19 +334,6 @@ class _Check:
         elif name is not None and parameters[name] is not Kind.MONEY:
             what, given = f"p.{name}", f"of type {parameters[name]}"
             self.report(RULE_TYPE, path, what=what, found=given, expected=Kind.MONEY)
-
-    def instalments(self) -> None:
-        """Report every day from which an instalment is due that has no share."""
-        block = self.pack.entitlement.instalments
-        name = "" if block is None else block.due.removeprefix("p.")
-        parameter = self.pack.parameters.get(name)
-        if parameter is None or parameter.type != "text":
-            return  # reported where it is named
-        for start, value in parameter.values.items():
-            if value not in self.pack.shares:
-                path: YamlPath = ("parameters", name, "values", start.isoformat())
-                known = ", ".join(self.pack.shares)
-                self.report(PACK_INSTALMENT_UNKNOWN, path, value=value, known=known)
 
     def spot(self, path: YamlPath, spot: Spot) -> Place:
         if self.document is None:

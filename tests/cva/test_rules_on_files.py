@@ -191,6 +191,13 @@ def test_a_run_that_is_refused_leaves_the_last_answer_alone(folder: Path) -> Non
     assert (folder / "decisions.parquet").read_bytes() == before
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(folder: Path) -> None:
+    files = [folder / name for name in ("pack.yaml", "nothing.csv", "M.csv")]
+    for out, why in ((folder / "none" / "out.parquet", "there is no folder"), (folder, "a folder")):
+        with pytest.raises(Refusal, match=f"rules_out: .*{why}"):
+            run_on_files(*files, date(2026, 3, 1), out)
+
+
 # --- check -----------------------------------------------------------------------------------
 
 

@@ -475,6 +475,19 @@ def test_an_instalment_that_has_no_share_or_no_name_is_found(tmp_path: Path) -> 
         assert codes(tmp_path, block) == [(code, "entitlement.instalments.due")]
 
 
+def test_nothing_is_rounded_to_a_unit_of_zero_on_any_day(tmp_path: Path) -> None:
+    for unit in ("0.00", "0"):
+        assert codes(tmp_path, {"flat": "5.00", "round_to": unit}) == [
+            ("pack_rounded_to_nothing", "entitlement.round_to")
+        ]
+    text = written({"flat": "5.00", "round_to": "p.unit"})
+    later = text.replace("{2020-01-01: 25.00}", "{2020-01-01: 25.00, 2027-01-01: 0.00}")
+    found = placed(findings_of(tmp_path, later))
+    assert [(code, field.split(",")[0]) for code, _, field in found] == [
+        ("pack_rounded_to_nothing", "parameters.unit.values.2027-01-01")
+    ]
+
+
 def test_a_block_reads_only_inputs_that_the_pack_declares(tmp_path: Path) -> None:
     item = {"case_by_case": {"items": {"lodging": {"label": LABELS, "at_most": "9.00"}}}}
     assert codes(tmp_path, item) == [
