@@ -20,6 +20,7 @@ from psycopg.rows import class_row
 from cva import acts, staff
 from cva.clock import ZONE
 from cva.programmes.publishing import PROGRAMME_NOT_FOUND
+from cva.selection.reasons import require_said
 from ledgers.problems import Answer, Problem
 
 DISCRETION_NOT_GIVEN = Problem(
@@ -81,9 +82,10 @@ def list_household(
 
     The same key again returns the same listing. Raises `programme_not_found`, `household_not_live`,
     `discretion_not_given`, `discretion_used_up`, `discretion_too_long`, `discretion_already`,
-    `role_missing`.
+    `role_missing`, `said_nothing`.
     """
     staff.require(conn, person_id, "programme")
+    require_said(reason=reason)
     body = {
         "programme": code, "household": household_id, "reason": reason,
         "expires_on": expires_on.isoformat(),
@@ -118,8 +120,9 @@ def list_household(
 def end_listing(
     conn: Connection, listing_id: int, *, reason: str, person_id: str, at: datetime, key: str
 ) -> None:
-    """End a listing before it expires. Raises `listing_not_found`, `role_missing`."""
+    """End a listing early. Raises `listing_not_found`, `role_missing`, `said_nothing`."""
     staff.require(conn, person_id, "programme")
+    require_said(reason=reason)
     body = {"listing": listing_id, "reason": reason}
     if acts.already(conn, key, body) is not None:
         return

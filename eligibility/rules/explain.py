@@ -7,7 +7,7 @@ it does; for one that people look at, the tests that are open. Whether the house
 depends on all the others and is not said here: that is `rank` in the decisions of a run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -203,20 +203,24 @@ def explain(
             Observed(name, *numbers(term, case)) for name, term in rules.amount.components
         ),
         currency=pack.currency,
-        pass_bits=sum(1 << at for at, (certain, _) in enumerate(truths) if certain),
-        unknown_bits=sum(
-            1 << at for at, (certain, possible) in enumerate(truths) if possible and not certain
-        ),
+        pass_bits=_bits(certain for certain, _ in truths),
+        unknown_bits=_bits(possible and not certain for certain, possible in truths),
         on=on,
         parameters=tuple(_in_force(pack, name, case) for name in pack.parameters),
-        counted={
-            name: counted_in(count, case)
-            for name, term in rules.facts
-            if (count := count_of(term, facts)) is not None
-        },
+        counted=_counted(facts, case),
         nearest=_nearest(status, because, reasons),
         part=_part(rules, case),
     )
+
+
+def _bits(holds: Iterable[bool]) -> int:
+    return sum(1 << at for at, bit in enumerate(holds) if bit)
+
+
+def _counted(facts: Mapping[str, Term], case: Case) -> dict[str, Counted]:
+    """Return who was counted in each fact that counts members."""
+    counts = {name: count_of(term, facts) for name, term in facts.items()}
+    return {name: counted_in(count, case) for name, count in counts.items() if count is not None}
 
 
 def _part(rules: Rules, case: Case) -> Part | None:

@@ -78,6 +78,7 @@ def test_a_place_is_freed_and_filled(office: Office, typed: Typed) -> None:
     assert typed(*said).split() == [line[0]]
     assert typed(*said).split() == [line[0]]
     assert typed.refused(*said, "--key", "again") == "leaving_not_served"
+    assert typed.refused("cycle", "leave", cycle, line[0], "--reason", "") == "said_nothing"
     assert typed("cycle", "promote", cycle) == ""
 
     listing = typed(
@@ -109,6 +110,9 @@ def test_attendance_and_awards_are_recorded(office: Office, typed: Typed) -> Non
 
     said = ("cycle", "award", cases, household, "--item", "transport", "--evidence", "case 12",
             "--reason", "to the hospital", "--amount")  # fmt: skip
+    assert typed.refused(*said, "0") == "award_of_nothing"
+    blank = [*said[:6], "--evidence", " ", "--reason", "to the hospital", "--amount"]
+    assert typed.refused(*blank, "350.50") == "said_nothing"
     number = typed(*said, "350.50").strip()
     assert typed(*said, "350.50").strip() == number
     assert typed.refused(*said, "500.01", "--corrects", number) == "award_above_limit"
