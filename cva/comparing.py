@@ -1,7 +1,8 @@
 """Two packs on the same households, before one of them is published.
 
-The households are those of two plain CSV files, or all that are registered here, frozen as for an
-assessment. Both packs get the same day, seed and budget, so that the only difference is the rules.
+The households are those of two plain CSV files, of the kept snapshot of a stored run, or all that
+are registered here, frozen as for an assessment. Both packs get the same day, seed and budget, so
+that the only difference is the rules.
 """
 
 import shutil
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from psycopg import Connection
 
+from cva.registry.kept import restore
 from cva.registry.snapshot import write_snapshot
+from cva.replaying import StoredRun
 from cva.rules_on_files import MEMORY_MB, THREADS, check_out
 from eligibility.assessment import assess
 from eligibility.comparison import Comparison, compare
@@ -24,10 +27,10 @@ from eligibility.rules.pack import RulePack
 from eligibility.snapshot import engine
 from ledgers.problems import Answer, Problem
 
-DIFF_ONE_FILE = Problem(
-    "diff_one_file",
-    "Two lists are compared on, and one was named.",
-    "Give both --households and --members, or neither: then all that are registered here count.",
+DIFF_ON_WHAT = Problem(
+    "diff_on_what",
+    "The households to compare on are not clear: {named}.",
+    "Give --households and --members, or --run, or neither for all that are registered here.",
     Answer.USAGE,
 )
 
@@ -63,6 +66,20 @@ def compare_on_files(
         return compare(files[0], files[1], folder, asked.out)
 
 
+def compare_run(
+    conn: Connection, before: RulePack, after: RulePack, asked: Asked, run: StoredRun, work: Path
+) -> Comparison:
+    """Compare two packs on the kept snapshot of a stored run.
+
+    Raises `snapshot_not_kept`, `snapshot_changed`, `snapshot_refused` where a pack reads what the
+    snapshot does not hold, `rules_out` and what `assess` raises.
+    """
+    asked.check()
+    with emptied(work / "diff") as folder:
+        files = restore(conn, bytes(run.snapshot_sha256), folder)
+        return _compared(folder, (before, after), files, asked)
+
+
 def compare_live(
     conn: Connection, before: RulePack, after: RulePack, asked: Asked, work: Path
 ) -> Comparison:
@@ -77,12 +94,19 @@ def compare_live(
             conn, folder, {**before.inputs.household, **after.inputs.household},
             {**before.inputs.member, **after.inputs.member},
         )  # fmt: skip
-        files = []
-        for name, pack in (("before", before), ("after", after)):
-            own = folder / name
-            own.mkdir()
-            files.append(_decided(own, pack, (snapshot.households, snapshot.members), asked))
-        return compare(files[0], files[1], folder, asked.out)
+        return _compared(folder, (before, after), (snapshot.households, snapshot.members), asked)
+
+
+def _compared(
+    folder: Path, packs: tuple[RulePack, RulePack], files: tuple[Path, Path], asked: Asked
+) -> Comparison:
+    """Decide one snapshot by both packs and lay the decisions side by side."""
+    decided = []
+    for name, pack in zip(("before", "after"), packs, strict=True):
+        own = folder / name
+        own.mkdir()
+        decided.append(_decided(own, pack, files, asked))
+    return compare(decided[0], decided[1], folder, asked.out)
 
 
 def _decided(folder: Path, pack: RulePack, files: tuple[Path, Path], asked: Asked) -> Path:

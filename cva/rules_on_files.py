@@ -18,6 +18,7 @@ from adapters.forms import registration_mapping
 from adapters.mapping import FormMapping
 from cva.programmes import loading
 from cva.programmes.asked import not_asked
+from cva.programmes.naming import pack_named
 from eligibility.assessment import assess
 from eligibility.decisions import AssessmentTotals
 from eligibility.plain_files import snapshot_of
@@ -67,10 +68,11 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a run on plain files came to, and the columns that no rule read."""
+    """What a run on plain files came to, the columns that no rule read, and the packs before it."""
 
     totals: AssessmentTotals
     left_out: tuple[str, ...]
+    after: tuple[str, ...]  # packs that the rules are decided after, and were not here
 
 
 # --- checking --------------------------------------------------------------------------------
@@ -155,15 +157,16 @@ def run_on_files(
 ) -> Ran:
     """Decide the households of two CSV files by the pack in `file` and write the decisions.
 
-    Arguments: `on` is the reference date; `seed` breaks ties (by default the code of the pack);
-    `grant_minor` is what can be spent where the pack selects within a grant. `out` is Parquet, one
-    row for each household in the order of household_id, columns as in `ANSWER`. Nothing stands at
-    `out` unless the run was completed.
+    Arguments: `file` may also be the name of a pack that comes with the program; `on` is the
+    reference date; `seed` breaks ties (by default the code of the pack); `grant_minor` is what can
+    be spent where the pack selects within a grant. `out` is Parquet, one row for each household in
+    the order of household_id, columns as in `ANSWER`. Nothing stands at `out` unless the run was
+    completed.
 
-    Raises `pack_refused`, `programme_refused`, `rules_out`, `plain_files_refused` and what `assess`
-    raises.
+    Raises `pack_unknown`, `pack_refused`, `programme_refused`, `rules_out`, `plain_files_refused`
+    and what `assess` raises.
     """
-    pack = pack_of(file)
+    pack = pack_named(str(file), read=pack_of)
     rules = rules_of(pack)
     check_out(out)
     with tempfile.TemporaryDirectory(prefix=".cva-rules-", dir=out.parent) as made:
@@ -179,7 +182,7 @@ def run_on_files(
         answer = folder / "answer.parquet"
         _write_answer(decisions, answer)
         answer.replace(out)
-    return Ran(totals, snapshot.left_out)
+    return Ran(totals, snapshot.left_out, pack.after or ())
 
 
 def check_out(out: Path) -> None:

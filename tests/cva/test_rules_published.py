@@ -122,8 +122,10 @@ def test_a_pack_alone_explains_nobody() -> None:
 
 
 def test_one_list_of_two_is_no_caseload() -> None:
-    words = ["diff", "pmt", "pmt", "--households", "h.csv", "--on", ON]
-    assert str(CliRunner().invoke(app, words).exception).startswith("diff_one_file: ")
+    words = ["diff", "pmt", "pmt", "--on", ON, "--households", "h.csv"]
+    for more in ([], ["--members", "m.csv", "--run", "run_1"]):
+        said = str(CliRunner().invoke(app, [*words, *more]).exception)
+        assert said.startswith("diff_on_what: ")
 
 
 def test_a_household_that_is_not_listed_is_not_found(tmp_path: Path) -> None:

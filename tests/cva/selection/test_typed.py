@@ -187,6 +187,13 @@ def test_a_pack_is_published_told_compared_and_replayed_at_the_keyboard(
     assert moves["leaves"] == (len(HOUSES), "-3000.00")
     assert answer["reasons"][0]["reason"] == "not_eligible:people"
     assert household in changes.read_text(encoding="utf-8")
+    # On the snapshot of the run, whatever was registered since.
+    then = json.loads(
+        typed("rules", "diff", "counting@1", str(stricter), "--run", run, "--format", "json")
+    )
+    assert then["served"] == answer["served"]
+    assert typed.refused("rules", "diff", "counting", "pmt", "--run", run) == "pack_unknown"
+    assert typed.refused("rules", "diff", "counting@1", "pmt", "--run", run) == "snapshot_refused"
 
 
 def test_an_explanation_says_who_was_promoted_listed_or_left(office: Office, typed: Typed) -> None:
