@@ -127,6 +127,8 @@ def _decision(conn: Connection, household_id: str, run_id: str) -> Mapping[str, 
             (household_id, run_id),
         ).fetchone()
     if row is None:
+        if run_id:
+            stored_run(conn, run_id)  # there is no such run, rather than no such household in it
         raise HOUSEHOLD_NOT_DECIDED.refusal(household=household_id)
     return row
 

@@ -38,8 +38,8 @@ AWARD_OF_NOTHING = Problem(
 )
 CORRECTION_OF_ANOTHER = Problem(
     "correction_of_another",
-    "The record to be corrected is not one of {what} of the same kind of the household"
-    " {household}.",
+    "The record to be corrected is no {what} of the household {household} for the same member or"
+    " item.",
     "Name the latest record of the same household and member or item.",
 )
 CORRECTED_ALREADY = Problem(

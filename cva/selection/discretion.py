@@ -38,6 +38,11 @@ DISCRETION_TOO_LONG = Problem(
     "A listing begins on the day it is made and lasts {days:day|days} at most.",
     "Choose an earlier day, and list the household again when it comes.",
 )
+DISCRETION_OVER = Problem(
+    "discretion_over",
+    "The listing would end on {until}, before it begins.",
+    "Choose today or a later day.",
+)
 DISCRETION_ALREADY = Problem(
     "discretion_already",
     "The household {household} stands on the discretionary list already.",
@@ -81,8 +86,8 @@ def list_household(
     """List the household under the newest version of the programme; returns the listing's number.
 
     The same key again returns the same listing. Raises `programme_not_found`, `household_not_live`,
-    `discretion_not_given`, `discretion_used_up`, `discretion_too_long`, `discretion_already`,
-    `role_missing`, `said_nothing`.
+    `discretion_not_given`, `discretion_used_up`, `discretion_too_long`, `discretion_over`,
+    `discretion_already`, `role_missing`, `said_nothing`.
     """
     staff.require(conn, person_id, "programme")
     require_said(reason=reason)
@@ -103,7 +108,7 @@ def list_household(
     require_live(conn, household_id)
     listed_on = at.astimezone(ZONE).date()
     if expires_on < listed_on:
-        raise DISCRETION_TOO_LONG.refusal(days=0)
+        raise DISCRETION_OVER.refusal(until=expires_on)
     row = conn.execute(
         "INSERT INTO assessment.discretionary (programme_id, household_id, reason, listed_on,"
         " expires_on, person_id, at) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING listing_id",
@@ -141,7 +146,13 @@ def end_listing(
 
 
 def listings(conn: Connection, code: str, on: date) -> Sequence[Listing]:
-    """Return the listings of the programme that stand on that day, the oldest first."""
+    """Return the listings of the programme that stand on that day, the oldest first.
+
+    Raises `programme_not_found`.
+    """
+    known = "SELECT FROM programme.programme WHERE code = %s"
+    if conn.execute(known, (code,)).fetchone() is None:
+        raise PROGRAMME_NOT_FOUND.refusal(programme=code)
     with conn.cursor(row_factory=class_row(Listing)) as cursor:
         return cursor.execute(
             "SELECT l.listing_id, l.household_id, l.reason, l.listed_on, l.expires_on, s.login"

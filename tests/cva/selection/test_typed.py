@@ -87,6 +87,9 @@ def test_a_place_is_freed_and_filled(office: Office, typed: Typed) -> None:
     assert [row["reason"] for row in typed.rows("programme", "listed", "own")] == ["burnt out"]
     again = ("programme", "enlist", "own", line[0], "--until", "2026-03-20", "--reason", "flood")
     assert typed.refused(*again) == "discretion_used_up"
+    past = [word.replace("2026-03-20", "2026-03-04") for word in again]
+    assert typed.refused(*past) == "discretion_over"
+    assert typed.refused("programme", "listed", "none") == "programme_not_found"
     typed("programme", "unlist", listing, "--reason", "helped elsewhere")
     assert typed.rows("programme", "listed", "own") == []
 
@@ -175,6 +178,8 @@ def test_a_pack_is_published_told_compared_and_replayed_at_the_keyboard(
     (same,) = typed.rows("rules", "replay", run)
     assert same["households"] == len(HOUSES)
     assert typed.refused("rules", "replay", "run_none") == "run_unknown"
+    assert typed.refused("rules", "explain", household, "--run", "run_none") == "run_unknown"
+    assert [row["run"] for row in typed.rows("cycle", "runs", cycle)] == [run]
 
     stricter = tmp_path / "stricter.yaml"
     stricter.write_text(COUNTING.replace("2026-01-01: 1}", "2026-01-01: 9}"), encoding="utf-8")
