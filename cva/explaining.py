@@ -59,6 +59,8 @@ EXPLAIN_DIFFERS = Problem(
     "Replay the run: the database or the release of the program has changed.",
 )
 
+# Reasons of a run that are not in the household's own facts.
+SET_ASIDE = frozenset({"taken", "open", "excluded", "nothing_due"})
 Facts = tuple[Mapping[str, Value | None], Sequence[Mapping[str, Value | None]]]
 
 
@@ -177,17 +179,19 @@ def _standing(
 ) -> tuple[Line, ...]:
     """Return whether the household is served now, which depends on all the others."""
     left, promoted = _moved(conn, run, str(decision["household_id"]))
-    code, holes = "served_no", {"reason": decision["reason"]}
+    reason, _, what = str(decision["reason"]).partition(":")
+    holes: dict[str, object] = {"what": what}
     if left is not None:
         code, holes = "served_left", {"on": left[0], "reason": left[1]}
     elif promoted:
-        code, holes = "served_promoted", {}
-    elif decision["selected"] and decision["rank"] is None:
-        code, holes = "served_listed", {}
+        code = "served_promoted"
     elif decision["selected"]:
         code, holes = "served_now", {"rank": decision["rank"]}
+        code = "served_listed" if decision["rank"] is None else code
     elif decision["waitlist_position"] is not None:
         code, holes = "served_waits", {"position": decision["waitlist_position"]}
+    else:
+        code = f"served_{reason}" if reason in SET_ASIDE else "served_no"
     return (
         Line(0, phrase(code, language, **holes)),
         Line(

@@ -39,9 +39,24 @@ PHRASES: Mapping[str, Said] = {
         "Bekleme listesinde, sıra {position}.", "On the waiting list, position {position}.",
         "على قائمة الانتظار، الموضع {position}.",
     ),
-    "served_no": (
-        "Şimdi desteklenmiyor ({reason}).", "Not served now ({reason}).",
-        "لا تُخدم الآن ({reason}).",
+    "served_no": ("Şimdi desteklenmiyor.", "Not served now.", "لا تُخدم الآن."),
+    "served_nothing_due": (
+        "Bu dönemde ödenecek bir tutar yok.", "Nothing is due in this cycle.",
+        "لا مبلغ مستحق في هذه الدورة.",
+    ),
+    "served_taken": (
+        "Önce gelen {what} kurallarıyla destekleniyor.",
+        "Taken by the rules {what}, which come first.",
+        "أخذتها القواعد {what} التي تأتي أولًا.",
+    ),
+    "served_open": (
+        "Önce gelen {what} kuralları için bakılması gerekiyor.",
+        "To be looked at for the rules {what}, which come first.",
+        "يجب النظر فيها وفق القواعد {what} التي تأتي أولًا.",
+    ),
+    "served_excluded": (
+        "Değerlendirmeden önce çıkarıldı: {what}.", "Taken out before the run: {what}.",
+        "استُبعدت قبل التقييم: {what}.",
     ),
     "served_promoted": (
         "Bekleme listesinden alındı, şimdi destekleniyor.",
