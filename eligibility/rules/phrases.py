@@ -168,7 +168,7 @@ PHRASES: Mapping[str, Said] = {
         "{name} = {value}، منذ {since}؛ المصدر: {source}",
     ),
     "amount": (
-        "Tutar: {amount} ({people} kişi için)", "Amount: {amount} (for {people} people)",
+        "Tutar: {amount} ({people} kişi için)", "Amount: {amount} (household of {people})",
         "المبلغ: {amount} (لعدد {people} من الأفراد)",
     ),
     "component": ("{name}: {amount}", "{name}: {amount}", "{name}: {amount}"),
