@@ -173,6 +173,12 @@ PHRASES: Mapping[str, Said] = {
     ),
     "component": ("{name}: {amount}", "{name}: {amount}", "{name}: {amount}"),
     "base": ("temel tutar", "base", "المبلغ الأساسي"),
+    "rounded_to": (
+        "{amount} katına yuvarlanır", "rounded to a multiple of {amount}",
+        "يُقرَّب إلى مضاعفات {amount}",
+    ),
+    "held_least": ("en az {amount}", "at least {amount}", "لا يقل عن {amount}"),
+    "held_most": ("en çok {amount}", "at most {amount}", "لا يزيد على {amount}"),
     "instalment": (
         "Taksit {name}: toplam {whole} tutarının {share}/{of} payı",
         "Instalment {name}: {share}/{of} of {whole} in all",

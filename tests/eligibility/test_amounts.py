@@ -371,6 +371,19 @@ def test_an_instalment_is_told_with_the_whole_that_it_is_of(tmp_path: Path) -> N
     assert "Instalment in March: 2/5 of 1,000.00 TRY in all" in [line.text for line in told]
 
 
+def test_what_rounding_and_bounds_changed_is_told(tmp_path: Path) -> None:
+    block = {"per_person": "155.55", "people_max": 9, "round_to": "p.unit", "at_most": "300.00"}
+    rules = pack(tmp_path, block)
+    changed = {"rounded to a multiple of 25.00 TRY", "at most 300.00 TRY"}
+    for count, amount, said in ((1, 15_000, changed), (4, 30_000, changed)):
+        why = explain({"has_roster": True}, [ADULT] * count, rules, ON)
+        told = {line.text for line in tell(why, rules_of(rules), Language.EN)}
+        assert (why.amount_minor, told & changed) == (amount, said)
+    as_it_was = pack(tmp_path, {**block, "per_person": "50.00"})
+    why = explain({"has_roster": True}, [ADULT] * 2, as_it_was, ON)
+    assert not {line.text for line in tell(why, rules_of(as_it_was), Language.EN)} & changed
+
+
 def test_of_an_amount_that_is_not_known_no_instalment_is(tmp_path: Path) -> None:
     block = {**IN_PARTS, "payable": "m.age < 18"}
     nobody = {**ADULT, "birth_date": None}
