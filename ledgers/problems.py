@@ -17,7 +17,7 @@ personal data: mask it first (`masked`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from string import Formatter
@@ -41,6 +41,11 @@ class _Sentence(Formatter):
     def format_field(self, value: object, format_spec: str) -> str:
         one, bar, many = format_spec.partition("|")
         return counted(value, one, many) if bar else format(value, format_spec)
+
+
+def _said(template: str, facts: Mapping[str, object]) -> str:
+    # Where nothing is counted the language's own `format` does, and is ten times as fast.
+    return SAID.vformat(template, (), facts) if "|" in template else template.format(**facts)
 
 
 COUNTED = re.compile(r"\{(\w+):[^|{}]*\|([^{}]*)\}")
@@ -130,12 +135,12 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The sentence with its facts."""
-        return SAID.format(self.problem.sentence, value=self.value, **self.facts)
+        return _said(self.problem.sentence, {"value": self.value, **self.facts})
 
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        return SAID.format(self.problem.remedy, value=self.value, **self.facts)
+        return _said(self.problem.remedy, {"value": self.value, **self.facts})
 
     def __str__(self) -> str:
         return f"{self.place}: {self.problem.code}: {self.sentence} {self.remedy}"
@@ -158,12 +163,12 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
     @property
     def sentence(self) -> str:
         """The sentence with its facts."""
-        return SAID.format(self.problem.sentence, **self.facts)
+        return _said(self.problem.sentence, self.facts)
 
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        return SAID.format(self.problem.remedy, **self.facts)
+        return _said(self.problem.remedy, self.facts)
 
     def with_findings(self, findings: Iterable[Finding]) -> "Refusal":
         """Return the same refusal with every problem of the input listed."""
