@@ -109,7 +109,8 @@ class _Teller:
         """Yield how the sum was rounded and bounded, where that changed it."""
         entitlement, part = self.rules.pack.entitlement, self.why.part
         whole = self.why.amount_minor if part is None else part.whole.low
-        if whole == sum(int(part.low or 0) for part in self.why.components):
+        given = [component.low for component in self.why.components]
+        if whole == sum(minor for minor in given if isinstance(minor, int)):
             return
         for code, amount in (
             ("rounded_to", entitlement.round_to),
