@@ -41,7 +41,7 @@ MAPPING_UNREADABLE = Problem(
 )
 MAPPING_INVALID = Problem(
     "mapping_invalid",
-    "The mapping file {file} has {count} problems.",
+    "The mapping file {file} has {count:problem|problems}.",
     "Correct each line named below and check again.",
 )
 MAPPING_ENTRY = Problem(

@@ -30,7 +30,8 @@ ENCODING_UNREADABLE = Problem(
 )
 ROW_RAGGED = Problem(
     "row_ragged",
-    "A row has {cells} cells under {columns} columns; its answers may stand in the wrong column.",
+    "A row has {cells:cell|cells} under {columns:column|columns}; its answers may stand in the"
+    " wrong column.",
     "Check the row: a delimiter inside an answer needs quotation marks around the answer.",
 )
 ROW_UNREADABLE = Problem(

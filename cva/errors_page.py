@@ -32,7 +32,7 @@ def rows(code: str = "") -> list[tuple[str, str, str]]:
     problems = all_problems()
     if code and code not in PROBLEMS:
         raise CODE_UNKNOWN.refusal(code=code)
-    return [(p.code, p.sentence, p.remedy) for p in problems if code in ("", p.code)]
+    return [(p.code, *p.general) for p in problems if code in ("", p.code)]
 
 
 def page() -> str:
@@ -43,7 +43,7 @@ def page() -> str:
         " rest goes on. Written by `python -m cva.errors_page`.\n"
     )
     parts = [
-        f"\n## {p.code}\n\n{p.sentence}\n\n*What to do:* {p.remedy}\n\n"
+        f"\n## {p.code}\n\n{p.general[0]}\n\n*What to do:* {p.general[1]}\n\n"
         f"Exit code {EXIT_CODES[p.answer]}; as a finding: {p.weight}.\n"
         for p in all_problems()
     ]

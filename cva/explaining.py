@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from cva.clock import ZONE
 from cva.comparing import emptied
 from cva.programmes.naming import pack_named
 from cva.registry.kept import restore
@@ -32,7 +33,7 @@ from eligibility.rules.phrases import Language, phrase
 from eligibility.rules.rows import Value
 from eligibility.rules.telling import Line, tell
 from eligibility.snapshot import engine
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Problem, Refusal
 
 HOUSEHOLD_NOT_DECIDED = Problem(
     "household_not_decided",
@@ -40,10 +41,16 @@ HOUSEHOLD_NOT_DECIDED = Problem(
     "Check the id, or assess a cycle first.",
     Answer.NOT_FOUND,
 )
+HOUSEHOLD_NOT_LISTED = Problem(
+    "household_not_listed",
+    "The file {file} has no household {household}.",
+    "Check the household_id, as it stands in that file.",
+    Answer.NOT_FOUND,
+)
 EXPLAIN_WITHOUT_FILES = Problem(
     "explain_without_files",
-    "A pack alone explains nobody: {missing} is missing.",
-    "Give --households, --members and --on with --file, as for cva rules run.",
+    "A pack alone explains nobody; missing: {missing}.",
+    "Give --households, --members and --on with --file, as for `cva rules run`.",
     Answer.USAGE,
 )
 EXPLAIN_DIFFERS = Problem(
@@ -52,6 +59,8 @@ EXPLAIN_DIFFERS = Problem(
     "Replay the run: the database or the release of the program has changed.",
 )
 
+# Reasons of a run that are not in the household's own facts.
+SET_ASIDE = frozenset({"taken", "open", "excluded", "nothing_due"})
 Facts = tuple[Mapping[str, Value | None], Sequence[Mapping[str, Value | None]]]
 
 
@@ -71,7 +80,7 @@ class Plain:
         """Return what was given, or refuse what is missing with `explain_without_files`."""
         if households is None or members is None or on is None:
             given = {"--households": households, "--members": members, "--on": on}
-            missing = " and ".join(option for option, value in given.items() if value is None)
+            missing = ", ".join(option for option, value in given.items() if value is None)
             raise EXPLAIN_WITHOUT_FILES.refusal(missing=missing)
         return cls(pack_named(name, read=pack_of), households, members, on)
 
@@ -79,14 +88,15 @@ class Plain:
 def explain_on_files(household_id: str, plain: Plain, language: Language) -> tuple[Line, ...]:
     """Return why a household of two CSV files is decided so.
 
-    Raises `household_not_decided` and what `cva rules run` raises.
+    Raises `household_not_listed` and what `cva rules run` raises.
     """
     rules = rules_of(plain.pack)
     with tempfile.TemporaryDirectory(prefix="cva-rules-") as made:
         folder = Path(made)
         with engine(folder, MEMORY_MB, THREADS) as connection:
             snapshot = snapshot_of(connection, plain.households, plain.members, rules, folder)
-        found = _facts_in((snapshot.households, snapshot.members), household_id)
+        unlisted = HOUSEHOLD_NOT_LISTED.refusal(file=plain.households.name, household=household_id)
+        found = _facts_in((snapshot.households, snapshot.members), household_id, unlisted)
     return tell(explain(*found, plain.pack, plain.on), rules, language)
 
 
@@ -107,7 +117,7 @@ def explain_stored(
             why = explain(*kept, pack, run.reference_date)
     if not _same(why, decision):
         raise EXPLAIN_DIFFERS.refusal(household=household_id, run=run.run_id)
-    return (*_standing(decision, run, language), *tell(why, rules_of(pack), language))
+    return (*_standing(conn, decision, run, language), *tell(why, rules_of(pack), language))
 
 
 def _decision(conn: Connection, household_id: str, run_id: str) -> Mapping[str, object]:
@@ -119,6 +129,8 @@ def _decision(conn: Connection, household_id: str, run_id: str) -> Mapping[str, 
             (household_id, run_id),
         ).fetchone()
     if row is None:
+        if run_id:
+            stored_run(conn, run_id)  # there is no such run, rather than no such household in it
         raise HOUSEHOLD_NOT_DECIDED.refusal(household=household_id)
     return row
 
@@ -136,14 +148,19 @@ def _facts_now(
     return _facts_in((snapshot.households, snapshot.members), household_id)
 
 
-def _facts_in(files: tuple[Path, Path], household_id: str) -> Facts:
-    """Return one household of a snapshot and its members, in their order."""
+def _facts_in(
+    files: tuple[Path, Path], household_id: str, otherwise: Refusal | None = None
+) -> Facts:
+    """Return one household of a snapshot and its members, in their order.
+
+    Raises `otherwise`, by default `household_not_decided`, where it is not there.
+    """
     wanted = pc.field("household_id") == household_id
     households, members = (
         ds.dataset(file).to_table(filter=wanted).to_pylist() for file in files
     )  # fmt: skip
     if not households:
-        raise HOUSEHOLD_NOT_DECIDED.refusal(household=household_id)
+        raise otherwise or HOUSEHOLD_NOT_DECIDED.refusal(household=household_id)
     return households[0], members
 
 
@@ -158,17 +175,42 @@ def _same(why: Explanation, decision: Mapping[str, object]) -> bool:
 
 
 def _standing(
-    decision: Mapping[str, object], run: StoredRun, language: Language
+    conn: Connection, decision: Mapping[str, object], run: StoredRun, language: Language
 ) -> tuple[Line, ...]:
     """Return whether the household is served now, which depends on all the others."""
-    code, holes = "served_no", {"reason": decision["reason"]}
-    if decision["selected"]:
-        code, holes = "served_now", {"rank": decision["rank"] or "-"}
+    left, promoted = _moved(conn, run, str(decision["household_id"]))
+    reason, _, what = str(decision["reason"]).partition(":")
+    holes: dict[str, object] = {"what": what}
+    if left is not None:
+        code, holes = "served_left", {"on": left[0], "reason": left[1]}
+    elif promoted:
+        code = "served_promoted"
+    elif decision["selected"]:
+        code, holes = "served_now", {"rank": decision["rank"]}
+        code = "served_listed" if decision["rank"] is None else code
     elif decision["waitlist_position"] is not None:
         code, holes = "served_waits", {"position": decision["waitlist_position"]}
+    else:
+        code = f"served_{reason}" if reason in SET_ASIDE else "served_no"
     return (
         Line(0, phrase(code, language, **holes)),
         Line(
             1, phrase("of_run", language, run=run.run_id, snapshot=run.snapshot_sha256.hex()[:16])
         ),
     )
+
+
+def _moved(
+    conn: Connection, run: StoredRun, household_id: str
+) -> tuple[tuple[date, str] | None, bool]:
+    """Return when and why the household left the cycle, if it did, and if the run promoted it."""
+    left = conn.execute(
+        "SELECT at, reason FROM assessment.leaving WHERE (cycle_id, household_id) = (%s, %s)",
+        (run.cycle_id, household_id),
+    ).fetchone()
+    promoted = conn.execute(
+        "SELECT FROM assessment.promotion WHERE (run_id, household_id) = (%s, %s)",
+        (run.run_id, household_id),
+    ).fetchone()
+    when = None if left is None else (left[0].astimezone(ZONE).date(), left[1])
+    return when, promoted is not None

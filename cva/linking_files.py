@@ -30,7 +30,7 @@ from ledgers.problems import Answer, Finding, Problem
 
 FIELDS_REFUSED = Problem(
     "link_fields_refused",
-    "The fields file has {problems} problems; nothing was compared.",
+    "The fields file has {problems:problem|problems}; nothing was compared.",
     "Correct the fields file; `fields: 1`, `record` and `columns` are needed.",
     Answer.USAGE,
 )

@@ -23,7 +23,10 @@ from eligibility.selection import GRANT
 from ledgers.problems import Answer, Problem
 
 RUN_UNKNOWN = Problem(
-    "run_unknown", "There is no run {run}.", "List the runs of the cycle.", Answer.NOT_FOUND
+    "run_unknown",
+    "There is no run {run}.",
+    "List the runs: `cva cycle runs CYCLE`.",
+    Answer.NOT_FOUND,
 )
 REPLAY_OTHER_RULES = Problem(
     "replay_other_rules",

@@ -4,6 +4,7 @@ So that others can check us: whoever has the pack, the lists, the day and the se
 decisions. A *pack file* holds one pack; a *programme file* holds one under `rules`.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from adapters.forms import registration_mapping
 from adapters.mapping import FormMapping
 from cva.programmes import loading
 from cva.programmes.asked import not_asked
+from cva.programmes.naming import pack_named
 from eligibility.assessment import assess
 from eligibility.decisions import AssessmentTotals
 from eligibility.plain_files import snapshot_of
@@ -28,13 +30,19 @@ from ledgers.problems import Finding, Place, Problem, Refusal
 
 RULES_REFUSED = Problem(
     "rules_refused",
-    "{wrong} of {files} files cannot be used: {problems} problems in all.",
+    "{wrong} of {files:file|files} cannot be used: {problems:problem|problems} in all.",
     "Correct the places listed and check again.",
 )
 RULES_NO_FILES = Problem(
     "rules_no_files",
     "There are no rule packs in {folder}.",
     "Name files that end in .yaml or .yml, or a folder with such files.",
+)
+
+RULES_OUT = Problem(
+    "rules_out",
+    "The decisions cannot be written to {out}: {why}.",
+    "Name a file in a folder that is there.",
 )
 
 SUFFIXES = (".yaml", ".yml")
@@ -60,10 +68,11 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a run on plain files came to, and the columns that no rule read."""
+    """What a run on plain files came to, the columns that no rule read, and the packs before it."""
 
     totals: AssessmentTotals
     left_out: tuple[str, ...]
+    after: tuple[str, ...]  # packs that the rules are decided after, and were not here
 
 
 # --- checking --------------------------------------------------------------------------------
@@ -148,15 +157,18 @@ def run_on_files(
 ) -> Ran:
     """Decide the households of two CSV files by the pack in `file` and write the decisions.
 
-    Arguments: `on` is the reference date; `seed` breaks ties (by default the code of the pack);
-    `grant_minor` is what can be spent where the pack selects within a grant. `out` is Parquet, one
-    row for each household in the order of household_id, columns as in `ANSWER`. Nothing stands at
-    `out` unless the run was completed.
+    Arguments: `file` may also be the name of a pack that comes with the program; `on` is the
+    reference date; `seed` breaks ties (by default the code of the pack); `grant_minor` is what can
+    be spent where the pack selects within a grant. `out` is Parquet, one row for each household in
+    the order of household_id, columns as in `ANSWER`. Nothing stands at `out` unless the run was
+    completed.
 
-    Raises `pack_refused`, `programme_refused`, `plain_files_refused` and what `assess` raises.
+    Raises `pack_unknown`, `pack_refused`, `programme_refused`, `rules_out`, `plain_files_refused`
+    and what `assess` raises.
     """
-    pack = pack_of(file)
+    pack = pack_named(str(file), read=pack_of)
     rules = rules_of(pack)
+    check_out(out)
     with tempfile.TemporaryDirectory(prefix=".cva-rules-", dir=out.parent) as made:
         folder = Path(made)
         with engine(folder, MEMORY_MB, THREADS) as connection:
@@ -170,7 +182,17 @@ def run_on_files(
         answer = folder / "answer.parquet"
         _write_answer(decisions, answer)
         answer.replace(out)
-    return Ran(totals, snapshot.left_out)
+    return Ran(totals, snapshot.left_out, pack.after or ())
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that could not be written when everything is computed. Raises `rules_out`."""
+    if out.is_dir():
+        raise RULES_OUT.refusal(out=out, why="it is a folder")
+    if not out.parent.is_dir():
+        raise RULES_OUT.refusal(out=out, why=f"there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK):
+        raise RULES_OUT.refusal(out=out, why=f"nobody may write into {out.parent}")
 
 
 def _write_answer(decisions: Path, out: Path) -> None:

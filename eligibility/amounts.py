@@ -4,8 +4,9 @@ Both back ends answer the terms, so an amount cannot mean two things, and what i
 household (how many members count, how many days were attended) leaves its amount unknown exactly
 where it would make a difference: people look before money is promised.
 
-Vocabulary: the *sum* of an entitlement is what its components come to together; *due* is the sum
-rounded and held within its bounds.
+Vocabulary: the *sum* of an entitlement is what its components come to together; the *whole* is the
+sum rounded and held within its bounds; *due* is the part of the whole that the cycle pays, which is
+all of it unless it is paid in instalments.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from eligibility.entitlements import (
     AddOn,
     Attendance,
     Entitlement,
+    Instalments,
     TopUp,
     exact_problem,
 )
@@ -49,6 +51,7 @@ PACK_BOUNDS_CROSS = Problem(
 )
 
 NOTHING = Const(Kind.MONEY, 0)
+SMALLEST = Const(Kind.MONEY, 1)
 BEGINS = "members.filter(m, "
 ENDS = ").size()"
 ENROLLED, PLANNED, ATTENDED = "enrolled", "planned_units", "attended_units"
@@ -57,9 +60,10 @@ Report = Callable[[Problem, YamlPath, Mapping[str, object], Spot | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What a household is due: each component's id and term, and their sum, rounded and bounded."""
+    """What a household is due: each component's id and term, their whole, and what is paid."""
 
     components: tuple[tuple[str, Term], ...]
+    whole: Term
     due: Term
 
 
@@ -85,12 +89,13 @@ def amount_of(
         written = {"least": entitlement.at_least, "most": entitlement.at_most}
         report(PACK_BOUNDS_CROSS, ("at_least",), written, None)
         return None
-    due = reduce(lambda one, two: terms.Plus(Kind.MONEY, one, two), (t for _, t in components))
+    whole = reduce(lambda one, two: terms.Plus(Kind.MONEY, one, two), (t for _, t in components))
     if unit is not None:
-        due = terms.Rounded(Kind.MONEY, due, unit)
+        whole = terms.Rounded(Kind.MONEY, whole, unit)
     if least is not None or most is not None:
-        due = terms.Bounded(Kind.MONEY, due, least, most)
-    return Amount(components, due)
+        whole = terms.Bounded(Kind.MONEY, whole, least, most)
+    due = builder.instalment(entitlement.instalments, whole, unit or SMALLEST)
+    return None if due is None else Amount(components, whole, due)
 
 
 class _Builder:
@@ -212,6 +217,17 @@ class _Builder:
         if share is None:
             return None
         return terms.Both(where, terms.RatioCompare(">=", attended, planned, share, Zero.FAIL))
+
+    def instalment(
+        self, block: Instalments | None, whole: Term, unit: Const | Param
+    ) -> Term | None:
+        """Return the part of `whole` that a cycle pays, all of it where there are no parts."""
+        if block is None:
+            return whole
+        due = self.parameter(("instalments", "due"), block.due.removeprefix("p."), Kind.TEXT)
+        if due is None:
+            return None
+        return terms.Instalment(Kind.MONEY, whole, tuple(sorted(block.shares.items())), due, unit)
 
     # --- the parts of a block ---
 

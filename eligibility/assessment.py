@@ -65,7 +65,7 @@ from ledgers.problems import Problem
 
 SNAPSHOT_MEMBER_ALONE = Problem(
     "snapshot_member_alone",
-    "{people} people of the snapshot belong to no household in it.",
+    "The snapshot has {people:person|people} without a household in it.",
     "Make both files of the snapshot from the same registrations.",
 )
 SNAPSHOT_EXCLUDED_UNREADABLE = Problem(
@@ -114,27 +114,24 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
 
     Arguments: `households` and `members` are the snapshot; `on` is the reference date; `seed` the
     published seed of the draw; `spill` a folder for what does not fit in `memory_mb` (by default
-    what `memory_for` says); `excluded` a
-    Parquet file of household_id and reason (a code) of households that are not to be served;
-    `earlier` one of household_id, standing (`taken` or `open`) and pack, of households that packs
-    decided before this one claim; `grant_minor` what the grant has left, for `budget: grant`.
+    what `memory_for` says); `excluded` a Parquet file of household_id and reason (a code) of
+    households that are not to be served; `earlier` one of household_id, standing (`taken` or
+    `open`) and pack, of households that packs decided before this one claim; `grant_minor` what the
+    grant has left, for `budget: grant`.
     The decisions are sorted by household_id and have one row for each household. Nothing stands at
     `out` unless the run was completed.
 
-    Raises `pack_refused`, `parameter_not_in_force`, `snapshot_refused`,
-    `snapshot_household_twice`, `snapshot_member_alone`, `rule_overflow`,
-    `selection_budget_unstated`, `selection_budget_short`.
+    Raises `pack_refused`, `parameter_not_in_force`, `snapshot_refused`, `snapshot_member_alone`,
+    `snapshot_household_twice`, `rule_overflow`, `selection_budget_unstated` or `_short`.
     """
-    rules = rules_of(pack)
-    parameters = parameters_on(pack, on)
+    rules, parameters = rules_of(pack), parameters_on(pack, on)
     budget_minor = budget_of(rules, parameters, grant_minor)
     part = out.with_name(f".{out.name}.part")
     try:
         with engine(spill, memory_mb or memory_for(households), threads) as connection:
             snapshot = opened(connection, households, members, rules)
             decided = judged(snapshot, rules, parameters, on)
-            decided = _after(connection, decided, earlier)
-            decided = _excluding(connection, decided, excluded)
+            decided = _excluding(connection, _after(connection, decided, earlier), excluded)
             schema = decisions_schema(rules, on, seed)
             kept = _keep(connection, with_place(decided, rules), schema.names, seed)
             _check_people(connection, snapshot)
@@ -142,13 +139,12 @@ def assess(  # noqa: PLR0913 - a run states everything it depends on
             final = served_now(kept, rules, filled).select(*schema.names)
             write_decisions(connection, final, schema, part)
             totals = totals_of(connection, rules, part, households, budget_minor)
+            part.replace(out)
     except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
         raise RULE_OVERFLOW.refusal() from error
-    else:
-        part.replace(out)
-        return totals
     finally:
         part.unlink(missing_ok=True)
+    return totals
 
 
 def memory_for(households: Path) -> int:

@@ -183,22 +183,11 @@ def totals_of(
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     total = {name: sum(int(row[name]) for row in rows) for name in names[1:]}
     return AssessmentTotals(
-        registered=total["registered"],
-        people=total["people"],
-        eligible=total["eligible"],
-        ineligible=total["ineligible"],
-        review=total["review"],
-        excluded=total["excluded"],
-        selected=total["selected"],
-        waiting=total["waiting"],
-        people_selected=total["people_selected"],
-        amount_minor=total["amount_minor"],
+        **total,
         currency=rules.pack.currency,
         strata=tuple(_strata(rules, {str(row["stratum"]): row for row in rows})),
         pack_hash=rules.pack.pack_hash,
         decisions_sha256=_digest(decisions),
-        discretionary=total["discretionary"],
-        nothing_due=total["nothing_due"],
         budget_minor=budget_minor,
     )
 

@@ -14,13 +14,15 @@ how much. The first is the *base*, said in exactly one way:
 are tables by number of people, *add-ons* are amounts for each member of a kind or once for the
 household. The sum is rounded half away from zero to the unit that is named (a banknote, say), then
 held between `at_least` and `at_most`; where nothing is due, nothing is paid, whatever `at_least`.
+*Instalments* split what comes of it over several cycles, and each cycle pays the part that a dated
+parameter names: parts are in the unit named too, and come to the whole, by largest remainder.
 
 `eligibility.amounts` makes of these blocks terms that both back ends answer. Nobody computes an
 amount anywhere else.
 
 Sources of the forms: CALP, transfer value; ESSN (per person, top-up by size, severe disability);
 one-off cash of IOM (by size, with add-ons); emergency case management (transport, accommodation,
-medical items).
+medical items); cash for shelter (instalments).
 """
 
 from collections.abc import Mapping
@@ -48,18 +50,21 @@ from ledgers.problems import Problem, Refusal
 
 __all__ = [
     "ENTITLEMENT_NOTHING", "PEOPLE_MAX", "PLAIN_AMOUNT", "AddOn", "Amount", "Attendance",
-    "CaseByCase", "CaseItem", "Entitlement", "Tariff", "TopUp", "amounts_of", "exact_problem",
-    "shared_out", "tariff_of",
+    "CaseByCase", "CaseItem", "Entitlement", "Instalments", "Tariff", "TopUp", "amounts_of",
+    "exact_problem", "largest_line", "shared_out", "tariff_of",
 ]  # fmt: skip
 
 ENTITLEMENT_NOTHING = Problem(
     "entitlement_nothing",
-    "The amount for {people} people comes to nothing.",
+    "The amount for {people:person|people} comes to nothing.",
     "Give an amount above zero, and a rounding unit that does not round it away.",
 )
 
 COMPONENTS_MAX = 20
+INSTALMENTS_MAX = 12
+WEIGHT_MAX = 1_000
 BASE = "base"
+Weight = Annotated[int, Field(ge=1, le=WEIGHT_MAX)]
 Tariff = tuple[int, ...]
 
 
@@ -154,8 +159,21 @@ class CaseByCase(BaseModel):
     items: Annotated[dict[Id, CaseItem], Field(min_length=1, max_length=COMPONENTS_MAX)]
 
 
+class Instalments(BaseModel):
+    """The amount in parts, one for each cycle: what each part weighs, and which one is due.
+
+    `shares` are weights by the id of the instalment, such as 60 and 40; `due` is a parameter of
+    type text that says from each date on which instalment a cycle pays.
+    """
+
+    model_config = STRICT
+
+    shares: Annotated[dict[Id, Weight], Field(min_length=2, max_length=INSTALMENTS_MAX)]
+    due: Annotated[str, Field(pattern=r"^p\.[a-z][a-z0-9_]*$")]
+
+
 class Entitlement(BaseModel):
-    """One base, top-ups, add-ons, and how the sum is rounded and bounded."""
+    """One base, top-ups, add-ons, how the sum is rounded and bounded, and in how many parts."""
 
     model_config = STRICT
 
@@ -171,6 +189,7 @@ class Entitlement(BaseModel):
     at_least: Sum | None = None
     at_most: Sum | None = None
     round_to: Sum | None = None
+    instalments: Instalments | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -190,6 +209,9 @@ class Entitlement(BaseModel):
             raise ValueError(message)
         if self.payable is not None and self.flat is not None and not self.top_ups:
             message = "payable says who counts, and nothing here is counted"
+            raise ValueError(message)
+        if self.instalments is not None and not any(way is not None for way in by_people):
+            message = "what is attended or awarded in a cycle is paid in it, without instalments"
             raise ValueError(message)
         return self
 
@@ -230,12 +252,13 @@ def _put(
 def tariff_of(entitlement: Entitlement, currency: str) -> Tariff:
     """Return what the base comes to for 1, 2, 3 … people, in minor units; the last is for larger.
 
-    The tariff of a base that is not all written out in the pack, or not by the number of all
-    people, is empty. Raises `entitlement_nothing`, and what `parse_amount` raises.
+    The tariff of a base that is not all written out in the pack, not by the number of all people,
+    or paid in instalments is empty. Raises `entitlement_nothing`, and what `parse_amount` raises.
     """
     written = _written(entitlement)
     bounds = (entitlement.at_least, entitlement.at_most, entitlement.round_to)
-    if not written or entitlement.payable or any(isinstance(bound, str) for bound in bounds):
+    varies = entitlement.payable or entitlement.instalments
+    if not written or varies or any(isinstance(bound, str) for bound in bounds):
         return ()
     least, most, unit = (None if b is None else parse_amount(str(b), currency) for b in bounds)
     exact = [parse_amount(str(amount), currency) * count for amount, count in written]
@@ -260,18 +283,28 @@ def _written(entitlement: Entitlement) -> list[tuple[Decimal, int]]:
 
 
 def shared_out(total_minor: int, weights: Mapping[str, int], unit_minor: int = 1) -> dict[str, int]:
-    """Divide `total_minor` over lines in proportion to their `weights`, by largest remainder.
+    """Divide `total_minor` over lines in proportion to their `weights`; the parts come to it.
 
     Every part is a multiple of `unit_minor`; what is left after cutting goes one unit each to the
-    largest remainders, ties to the smaller line id. What does not make a whole unit stays unshared.
-    Raises `weights_unusable`.
+    largest remainders, ties to the smaller line id. What does not make a whole unit goes to the
+    largest line. Raises `weights_unusable`.
 
     >>> shared_out(1000, {"b": 1, "a": 1, "c": 1})
     {'a': 334, 'b': 333, 'c': 333}
+    >>> shared_out(1030, {"first": 60, "second": 40}, 50)
+    {'first': 630, 'second': 400}
     """
+    units, rest = divmod(total_minor, unit_minor)
     lines = sorted(weights)
-    parts = split(total_minor // unit_minor, [weights[line] for line in lines])
-    return {line: part * unit_minor for line, part in zip(lines, parts, strict=True)}
+    parts = split(units, [weights[line] for line in lines])
+    shared = {line: part * unit_minor for line, part in zip(lines, parts, strict=True)}
+    shared[largest_line(weights)] += rest
+    return shared
+
+
+def largest_line(weights: Mapping[str, int]) -> str:
+    """Return the line with the greatest weight, of several the one with the smallest id."""
+    return min(weights, key=lambda line: (-weights[line], line))
 
 
 def exact_problem(amount: object, currency: str) -> Refusal | None:

@@ -38,7 +38,7 @@ from ledgers.problems import Finding, Place, Problem, Refusal, Weight
 
 PLAIN_REFUSED = Problem(
     "plain_files_refused",
-    "The two files have {problems} problems; nothing was decided.",
+    "The two files have {problems:problem|problems}; nothing was decided.",
     "Correct the places listed and run it again.",
 )
 PLAIN_UNREADABLE = Problem(
@@ -58,7 +58,7 @@ PLAIN_COLUMN_TWICE = Problem(
 )
 PLAIN_ROW_LENGTH = Problem(
     "plain_row_length",
-    "The row has {found} fields; the first line has {expected}.",
+    "The row has {found:field|fields}; the first line has {expected}.",
     "Put a text with a comma or a line break between quotes, and leave no field out.",
 )
 PLAIN_NOT_TEXT = Problem(
@@ -89,7 +89,7 @@ PLAIN_MEMBER_ALONE = Problem(
 )
 PLAIN_MORE = Problem(
     "plain_more",
-    "{more} more problems of this file are not listed.",
+    "{more:more problem of this file is|more problems of this file are} not listed.",
     "Correct those listed and run it again.",
 )
 
@@ -217,11 +217,24 @@ def _read_header(file: _File) -> None:
         raise _unreadable(file, "a quote that is opened in it is not closed")
     if not any(file.header):
         raise _unreadable(file, "its first line is empty")
+    _check_shape(file)
     for name in sorted({name for name in file.header if file.header.count(name) > 1}):
         file.report(PLAIN_COLUMN_TWICE.finding(file.place(1, name), column=name))
     for name in _declared(file):
         if name not in file.header:
             file.report(PLAIN_COLUMN_MISSING.finding(file.place(1, name), column=name))
+
+
+def _check_shape(file: _File) -> None:
+    """Refuse a file that is not in commas or not in UTF-8, whatever its columns are called."""
+    if HOUSEHOLD_ID in file.header:
+        return
+    names = "".join(file.header)
+    if "\0" in names or names.startswith("\ufffd"):
+        raise _unreadable(file, "it is not UTF-8 text, perhaps UTF-16")
+    if len(file.header) == 1 and (";" in names or "\t" in names):
+        mark = "semicolons" if ";" in names else "tabs"
+        raise _unreadable(file, f"its fields are divided by {mark}, not by commas")
 
 
 def _quotes(path: Path) -> int:
@@ -233,7 +246,7 @@ def _quotes(path: Path) -> int:
 
 
 def _unreadable(file: _File, why: str) -> Refusal:
-    return PLAIN_UNREADABLE.refusal(file=file.path.name, why=why)
+    return PLAIN_UNREADABLE.refusal(file=file.path.name or file.path, why=why)
 
 
 def _read_rows(file: _File) -> None:

@@ -29,7 +29,7 @@ CONTRACT_EXPIRY_UNFIT = Problem(
 )
 CONTRACT_TERM_UNFIT = Problem(
     "contract_term_unfit",
-    "The contract with {provider} states a term of {days} days.",
+    "The contract with {provider} states a term of {days:day|days}.",
     "State a term of one day or more, or none.",
 )
 CONTRACT_BREAKAGE_UNFIT = Problem(

@@ -35,7 +35,7 @@ SAMPLE_OF_NOTHING = Problem(
 )
 SAMPLE_SIZE_UNFIT = Problem(
     "sample_size_unfit",
-    "A sample of {size} lines is too small for {strata} strata.",
+    "A sample of {size:line|lines} is too small for {strata} strata.",
     "Ask for one line of each stratum at least, or stratify by less.",
     Answer.USAGE,
 )

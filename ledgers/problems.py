@@ -7,19 +7,49 @@ sentence and a remedy, defined once at the top of the module that raises it. Thi
 * A *refusal* ends a command: nothing was written.
 * A *finding* is a problem in an input, with its place; the rest of the input goes on.
 
-Sentences and remedies are `str.format` templates over the facts given when the problem is raised.
-Facts must never hold personal data: mask it first (`masked`).
+Sentences and remedies are `str.format` templates over the facts given when the problem is raised;
+`{rows:row|rows}` is a number with what it counts, for one and for more. Facts must never hold
+personal data: mask it first (`masked`).
 
->>> EXAMPLE = Problem("example_only", "The sum is {sum}.", "Give a sum above 0.")
->>> str(EXAMPLE.refusal(sum="-1"))
-'example_only: The sum is -1. Give a sum above 0.'
+>>> EXAMPLE = Problem("example_only", "The file has {rows:row|rows}.", "Give one with {least}.")
+>>> str(EXAMPLE.refusal(rows=1, least=2))
+'example_only: The file has 1 row. Give one with 2.'
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import Formatter
 
 PROBLEMS: dict[str, "Problem"] = {}
+
+
+def counted(number: object, one: str, many: str) -> str:
+    """Return a number with what it counts, `one` of it or `many`, thousands apart.
+
+    >>> counted(1, "row is", "rows are"), counted(1200, "row is", "rows are")
+    ('1 row is', '1,200 rows are')
+    """
+    shown = f"{number:,}" if isinstance(number, int) else str(number)
+    return f"{shown} {one if shown == '1' else many}"
+
+
+class _Sentence(Formatter):
+    """`str.format`, and numbers with what they count."""
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        one, bar, many = format_spec.partition("|")
+        return counted(value, one, many) if bar else format(value, format_spec)
+
+
+def _said(template: str, facts: Mapping[str, object]) -> str:
+    # Where nothing is counted the language's own `format` does, and is ten times as fast.
+    return SAID.vformat(template, (), facts) if "|" in template else template.format(**facts)
+
+
+COUNTED = re.compile(r"\{(\w+):[^|{}]*\|([^{}]*)\}")
+SAID = _Sentence()
 
 
 class Answer(StrEnum):
@@ -56,6 +86,11 @@ class Problem:
     remedy: str
     answer: Answer = Answer.REFUSED
     weight: Weight = Weight.DOUBTFUL
+
+    @property
+    def general(self) -> tuple[str, str]:
+        """Sentence and remedy without facts, what is counted in the plural."""
+        return COUNTED.sub(r"{\1} \2", self.sentence), COUNTED.sub(r"{\1} \2", self.remedy)
 
     def __post_init__(self) -> None:
         if PROBLEMS.setdefault(self.code, self) != self:
@@ -100,12 +135,12 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The sentence with its facts."""
-        return self.problem.sentence.format(value=self.value, **self.facts)
+        return _said(self.problem.sentence, {"value": self.value, **self.facts})
 
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        return self.problem.remedy.format(value=self.value, **self.facts)
+        return _said(self.problem.remedy, {"value": self.value, **self.facts})
 
     def __str__(self) -> str:
         return f"{self.place}: {self.problem.code}: {self.sentence} {self.remedy}"
@@ -128,12 +163,12 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
     @property
     def sentence(self) -> str:
         """The sentence with its facts."""
-        return self.problem.sentence.format(**self.facts)
+        return _said(self.problem.sentence, self.facts)
 
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        return self.problem.remedy.format(**self.facts)
+        return _said(self.problem.remedy, self.facts)
 
     def with_findings(self, findings: Iterable[Finding]) -> "Refusal":
         """Return the same refusal with every problem of the input listed."""

@@ -35,7 +35,7 @@ from ledgers.problems import Problem
 
 ESSN_HOUSEHOLD_IMPOSSIBLE = Problem(
     "essn_household_impossible",
-    "A household of {people} people of whom {disabled} are severely disabled is not possible.",
+    "A household of {people:person|people}, {disabled} of them severely disabled, is not possible.",
     "Give at least one person, and no more disabled members than people.",
 )
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 CELLS_WEIGHT_WRONG = Problem(
     "cells_weight_wrong",
-    "{households} households of the snapshot have no weight, or one below 1.",
+    "{households:household of the snapshot has|households of the snapshot have} no weight, or"
+    " one below 1.",
     "Give every household a whole number of 1 or more in the column weight, or leave it out.",
 )
 WEIGHT = "weight"

@@ -27,7 +27,7 @@ from simulations.randomness import Bools, Floats
 
 MARGINS_REFUSED = Problem(
     "margins_refused",
-    "The margins cannot all hold: {problems} problems.",
+    "The margins cannot all hold: {problems:problem|problems}.",
     "Correct the places listed; margins must come from one population at one time.",
 )
 MARGIN_TOTALS_DIFFER = Problem(

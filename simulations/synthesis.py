@@ -28,7 +28,7 @@ from simulations.whole_numbers import shared_out, whole_weights
 
 CASELOAD_TOO_SMALL = Problem(
     "caseload_too_small",
-    "{households} households are too few to have the composition of a population.",
+    "{households:household is|households are} too few to have the composition of a population.",
     "Make at least {least}.",
 )
 

@@ -31,7 +31,7 @@ from simulations.randomness import Bools, Floats, Ints
 
 TARGETING_COLUMNS_WRONG = Problem(
     "targeting_columns_wrong",
-    "The {what} of {rows} rows cannot be: {why}.",
+    "The {what} of {rows:row|rows} cannot be: {why}.",
     "Give numbers of zero or more, at least one person each, and no more paid than there are.",
 )
 POVERTY_LINE_WRONG = Problem(

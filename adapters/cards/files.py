@@ -46,7 +46,7 @@ ORDER_DIFFERS = Problem(
 )
 LINES_REFUSED = Problem(
     "card_lines_refused",
-    "{count} problems in the lines of the order: no file was made.",
+    "{count:problem|problems} in the lines of the order: no file was made.",
     "Correct the lines named, or take them out of the plan.",
 )
 REF_MALFORMED = Problem(

@@ -66,12 +66,12 @@ BALANCES_DIFFER = Problem(
 )
 COUNT_DIFFERS = Problem(
     "camt_count_differs",
-    "The statement announces {announced} entries and holds {count}.",
+    "The statement announces {announced:entry|entries} and holds {count}.",
     "Ask the bank whether a part is missing.",
 )
 NOT_BOOKED = Problem(
     "camt_not_booked",
-    "{count} entries with status {value} are announced and not booked.",
+    "{count:entry|entries} with status {value}: announced and not booked.",
     "Nothing to do: they come again once booked.",
     weight=Weight.NOTE,
 )

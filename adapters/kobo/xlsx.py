@@ -67,7 +67,7 @@ ROSTER_NESTED = Problem(
 )
 INDEX_REPEATED = Problem(
     "index_repeated",
-    "{file} numbers {count} households twice, so members cannot be told apart.",
+    "{file} numbers {count:household|households} twice, so members cannot be told apart.",
     "Import each export by itself; do not paste exports together.",
 )
 CELL_ERROR = Problem(

@@ -374,8 +374,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settled = processor.settle(given.settle) if given.settle else 0
         redeemed = processor.redeem(given.redeem, given.percent) if given.redeem else 0
         sys.stdout.write(
-            f"{taken} files taken, {settled} settlement files written"
-            + (f", {redeemed} redemption files written\n" if given.redeem else "\n")
+            f"files taken: {taken}, settlement files written: {settled}"
+            + (f", redemption files written: {redeemed}\n" if given.redeem else "\n")
         )
         with suppress(KeyboardInterrupt):
             while not (given.once or given.settle or given.redeem):

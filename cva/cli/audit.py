@@ -14,7 +14,7 @@ from cva.cli import sampling
 from cva.cli.output import Shape, say, show
 from cva.cli.session import open_session
 from cva.database.connect import Role
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Problem, counted
 from ledgers.transparency import bundle as bundles
 from ledgers.transparency import proofs, sealing, verify_bundle
 from ledgers.transparency.checkpoint import parse_growth
@@ -122,7 +122,8 @@ def state(shape: Shape = SHAPE) -> None:
             " WHERE o.tree_size = c.tree_size) FROM books.checkpoint c ORDER BY tree_size"
         ).fetchall()
     if shape is Shape.TABLE:
-        say(f"{now.size:,} leaves, {now.waiting:,} entries wait to be sealed.")
+        waiting = counted(now.waiting, "entry waits", "entries wait")
+        say(f"{counted(now.size, 'leaf', 'leaves')}, {waiting} to be sealed.")
     show(["size", "signed at", "witnesses"], rows, shape)
 
 

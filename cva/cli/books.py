@@ -14,7 +14,7 @@ from cva.cli.output import Money, Shape, say, show
 from cva.cli.session import Session, open_session
 from ledgers import periods, statements
 from ledgers.periods import PeriodState
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Problem, counted
 from ledgers.rates import Rate
 from ledgers.statements import Subject
 from ledgers.wallets import wallet_balances
@@ -85,7 +85,7 @@ def close_year(
         done = bookkeeping.close_year(conn, _who(session), ends_on.date(), reason)
     for recorded in done:
         say(f"{recorded.entry_ref} is recorded.")
-    say(f"{len(done)} closing entries.")
+    say(f"Recorded: {counted(len(done), 'closing entry', 'closing entries')}.")
 
 
 def statement(

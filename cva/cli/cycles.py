@@ -67,6 +67,22 @@ def assess(
 
 
 @app.command()
+def runs(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+    """List the runs of a cycle, the latest first: what can be explained, replayed, compared on."""
+    session = open_session()
+    with session.reading() as conn:
+        publishing.load_cycle(conn, cycle)
+        rows = conn.execute(
+            "SELECT r.run_id, r.at, p.login, r.registered, r.eligible, r.review, r.selected"
+            " FROM assessment.run r JOIN staff.person p USING (person_id) WHERE r.cycle_id = %s"
+            " ORDER BY r.at DESC, r.run_id DESC",
+            (cycle,),
+        ).fetchall()
+    show(["run", "at", "by", "registered", "eligible", "review", "selected"], rows, shape,
+         below=("by", "at"))  # fmt: skip
+
+
+@app.command()
 def decisions(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
     """Count the latest decisions of a cycle by reason."""
     session = open_session()

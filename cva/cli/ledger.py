@@ -22,6 +22,7 @@ from cva.payments.funding import (
 )
 from ledgers import balances, exports, verification
 from ledgers.money import parse_amount
+from ledgers.problems import counted
 
 app = typer.Typer(help="The books: balances, entries, exports.", no_args_is_help=True)
 books.add_to(app)
@@ -136,7 +137,7 @@ def fees(
         booked = book_fees(
             conn, provider, kind, grant, person_id=session.person_id, at=session.clock.now()
         )
-    say(f"{booked} charges of {provider} were booked.")
+    say(f"Booked of {provider}: {counted(booked, 'charge', 'charges')}.")
 
 
 @app.command()

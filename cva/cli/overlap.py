@@ -13,6 +13,7 @@ from cva.cli.session import open_session
 from cva.registry import exporting, overlaps, policies
 from cva.registry.lists import import_list
 from cva.registry.overlaps import Action
+from ledgers.problems import counted
 
 app = typer.Typer(
     help="Overlap: assistance that other agencies give the same people.", no_args_is_help=True
@@ -97,7 +98,8 @@ def export(
             conn, session.vault, file, since.date(), person_id=session.person_id,
             at=session.clock.now(),
         )  # fmt: skip
-    say(f"{rows:,} rows in {file}; it names people: send it sealed, then delete it.")
+    written = counted(rows, "row", "rows")
+    say(f"{written} in {file}; it names people: send it sealed, then delete it.")
 
 
 @app.command()

@@ -14,11 +14,11 @@ from cva.cli.session import Session, open_session
 from cva.payments import approving, observing, planning, releasing, sending, settling
 from cva.payments.planning import Plan, Terms
 from cva.programmes.publishing import load_cycle, programme_of
-from ledgers.problems import Problem
+from ledgers.problems import Problem, counted
 
 FILES_NOT_ACCEPTED = Problem(
     "files_not_accepted",
-    "{count} of {files} files of the plan {plan} have no accepted answer: {answers}.",
+    "Of {files:file|files} of the plan {plan}, {count:has|have} no accepted answer: {answers}.",
     "See to what the answer says, then send again: what may have been taken goes under the same"
     " message id, what was not taken in a new file; nothing is paid twice.",
 )
@@ -141,7 +141,8 @@ def release(plan: str, reason: str = REASON) -> None:
             conn, plan, person_id=session.person_id, passphrase=passphrase, reason=reason,
             at=session.clock.now(), progress=progress,
         )  # fmt: skip
-    say(f"{done.lines:,} lines are on hold in {done.files} file(s); send them now.")
+    held = counted(done.lines, "line is", "lines are")
+    say(f"{held} on hold in {counted(done.files, 'file', 'files')}; now send the plan.")
 
 
 @app.command()
@@ -183,7 +184,7 @@ def inquire(plan: str) -> None:
         session.engine, provider, found, person_id=session.person_id, clock=session.clock,
         spool=session.work,
     )  # fmt: skip
-    say(f"Asked about {asked} lines; collect the answers.")
+    say(f"Asked about {counted(asked, 'line', 'lines')}; collect the answers.")
 
 
 @app.command()
@@ -211,7 +212,7 @@ def cancel(plan: str, reason: str = typer.Option(..., help="Why it is cancelled.
         lines = approving.cancel(
             conn, plan, person_id=session.person_id, reason=reason, at=session.clock.now()
         )
-    say(f"The plan {plan} is cancelled ({lines} lines).")
+    say(f"The plan {plan} is cancelled ({counted(lines, 'line', 'lines')}).")
 
 
 def terms_of(
@@ -255,7 +256,8 @@ def _show_control_totals(session: Session, plan_id: str) -> None:
     with session.reading() as conn:
         plan = planning.load(conn, plan_id)
     warn(
-        f"{plan.lines - plan.stopped_lines:,} lines to pay, {plan.stopped_lines:,} stopped,"
-        f" {Money(plan.total_minor, plan.currency)}, {plan.people:,} people,"
+        f"{counted(plan.lines - plan.stopped_lines, 'line', 'lines')} to pay,"
+        f" {plan.stopped_lines:,} stopped, {Money(plan.total_minor, plan.currency)},"
+        f" {counted(plan.people, 'person', 'people')},"
         f" digest {plan.digest.hex()[:16]}"
     )

@@ -10,6 +10,7 @@ from cva.cli.output import Money, Shape, say, show
 from cva.cli.session import open_session
 from cva.reports.reach import reach as reach_of
 from cva.reports.writing import write_report
+from ledgers.problems import counted
 
 app = typer.Typer(help="Reports: reach.", no_args_is_help=True)
 
@@ -48,7 +49,8 @@ def reach(
     if shape is Shape.TABLE:
         totals = found.totals
         say(
-            f"{totals.households:,} households and {totals.people:,} people counted by programme;"
+            f"{counted(totals.households, 'household', 'households')} and"
+            f" {counted(totals.people, 'person', 'people')} counted by programme;"
             f" {totals.unique_households:,} and {totals.unique_people:,} are unique"
             f" ({totals.not_unique_permille / 10:.1f} % of the people are counted more than once)."
         )

@@ -11,6 +11,7 @@ from cva.cli.output import Cell, Money, Part, Shape, show, show_parts
 from cva.cli.session import open_session
 from cva.reports.reconciliations import NEEDS, TITLES, Asked, Code, Told, make, overview
 from ledgers.matching.reports import Difference, Report
+from ledgers.problems import counted
 
 _COLUMNS = ("report", "of", "ours", "theirs", "named", "unnamed", "state")
 _BELOW = ("named", "unnamed", "of")
@@ -79,4 +80,4 @@ def _details(told: Told) -> list[Part]:
 def _age(each: Difference) -> str:
     if each.explained:
         return "explained"
-    return "open" if each.days is None else f"open, {each.days} days"
+    return "open" if each.days is None else f"open, {counted(each.days, 'day', 'days')}"

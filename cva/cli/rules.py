@@ -52,6 +52,8 @@ def run(
     )
     if ran.left_out:
         warn(f"Not read by any rule: {', '.join(ran.left_out)}.")
+    if ran.after:
+        warn(f"Decided alone: whom {' and '.join(ran.after)} would take first is not left out.")
     totals = ran.totals
     show(
         ["households", "people", "eligible", "ineligible", "review", "selected", "waiting",

@@ -12,6 +12,7 @@ from cva.cli.session import Session, open_session
 from cva.database.connect import transaction
 from cva.programmes import packs
 from cva.programmes.naming import pack_named
+from eligibility.comparison import Comparison
 from eligibility.packs import shipped_packs
 from eligibility.rules.pack import RulePack
 from eligibility.rules.phrases import Language
@@ -95,26 +96,49 @@ def diff(
         None, help="CSV as for `cva rules run`; by default all households registered here."
     ),
     members: Path | None = typer.Option(None, help="CSV as for `cva rules run`."),
+    run: str = typer.Option("", help="A stored run instead: its snapshot, day, seed and budget."),
     on: datetime | None = typer.Option(
         None, formats=DATE, help="Ages and parameters are as of this day; by default today."
     ),
-    seed: str = typer.Option("diff", help="Seed of the draw among equals, the same for both."),
+    seed: str = typer.Option("", help="Seed of the draw among equals, the same for both."),
     budget_minor: int | None = typer.Option(None, min=0, help="What can be spent."),
     out: Path | None = typer.Option(None, help="CSV of every household that enters or leaves."),
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
     """Compare two packs on the same households: who enters, who leaves, what it costs."""
-    session = open_session() if households is None or on is None else None
+    files = [file for file in (households, members) if file is not None]
+    if len(files) == 1 or (files and run):
+        named = "a run and files" if run else "one list of two"
+        raise comparing.DIFF_ON_WHAT.refusal(named=named)
+    session = None if files and on else open_session()
+    pair = (_named(before, session), _named(after, session))
     day = on.date() if on is not None else _today(session)
-    asked = comparing.Asked(day, seed, budget_minor, out)
-    if households is None or members is None:
-        live = session or open_session()
-        pair = (_named(before, live), _named(after, live))
-        with transaction(live.engine) as conn:
-            found = comparing.compare_live(conn, *pair, asked, live.work)
-    else:
-        pair = (_named(before, session), _named(after, session))
+    asked = comparing.Asked(day, seed or "diff", budget_minor, out)
+    if households is not None and members is not None:
         found = comparing.compare_on_files(*pair, households, members, asked)
+    else:
+        live = session or open_session()
+        with transaction(live.engine) as conn:
+            if run:
+                stored = replaying.stored_run(conn, run)
+                asked = _as_then(asked, stored, given=(on is not None, bool(seed)))
+                found = comparing.compare_run(conn, *pair, asked, stored, live.work)
+            else:
+                found = comparing.compare_live(conn, *pair, asked, live.work)
+    _show_comparison(found, shape)
+
+
+def _as_then(
+    asked: comparing.Asked, run: replaying.StoredRun, given: tuple[bool, bool]
+) -> comparing.Asked:
+    """Return what is asked with the day, seed and budget of a run where none was `given`."""
+    budget = run.budget_minor if asked.budget_minor is None else asked.budget_minor
+    day = asked.on if given[0] else run.reference_date
+    seed = asked.seed if given[1] else run.seed
+    return comparing.Asked(day, seed, budget, asked.out)
+
+
+def _show_comparison(found: Comparison, shape: Shape) -> None:
     currency = found.currency
     show_parts(
         [

@@ -15,6 +15,7 @@ from cva.evidence_pack import Pack, figures_of, write_pack
 from cva.programmes.publishing import PROGRAMME_NOT_FOUND
 from ledgers.drawing import By, Drawing, Method, Share
 from ledgers.money import parse_amount
+from ledgers.problems import counted
 from ledgers.sampling import Scope
 
 
@@ -78,6 +79,6 @@ def _show(pack: Pack, out: Path, shape: Shape) -> None:
     )  # fmt: skip
     if shape is Shape.TABLE:
         say(
-            f"{len(found.lines)} lines and the bundles of {pack.bundles} payments are in"
-            f" {shlex.quote(str(out))}."
+            f"{counted(len(found.lines), 'line', 'lines')} and the bundles of"
+            f" {counted(pack.bundles, 'payment', 'payments')} are in {shlex.quote(str(out))}."
         )

@@ -105,7 +105,7 @@ def promote(cycle: str, key: str = KEY) -> None:
 def _tell(moved: places.Moved) -> None:
     for household in moved.promoted:
         say(household)
-    warn(f"{len(moved.promoted)} promoted from the waiting list.")
+    warn(f"Promoted from the waiting list: {len(moved.promoted)}.")
     if moved.next_household_id is not None:
         warn(f"Next is {moved.next_household_id}, when a place and its money are free.")
 

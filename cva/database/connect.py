@@ -10,11 +10,12 @@ keeps its type and loses its text, because texts of the database quote rows.
 """
 
 import atexit
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.errors import DiskFull, InsufficientPrivilege
+from psycopg.errors import DiskFull, InsufficientPrivilege, UndefinedTable
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -46,6 +47,11 @@ NOT_PERMITTED = Problem(
     "Ask somebody whose role permits it; auditors read only.",
     Answer.NOT_PERMITTED,
 )
+NOT_SET_UP = Problem(
+    "database_not_set_up",
+    "The database has no tables of this program, or those of another release.",
+    "Set a new one up with `cva init`; bring an older one up to date with `cva upgrade`.",
+)
 URL_MISSING = Problem(
     "database_url_missing",
     "{named} names a database server, but {variable} is not set.",
@@ -69,6 +75,7 @@ DRIVER = "postgresql+psycopg"
 GONE_STATES = ("08", "28", "57P01", "57P02", "57P03")
 # Errors in a statement name tables and columns of ours, never a value of a row.
 STATEMENT_STATES = ("0A", "42")
+OURS = re.compile(r'"\w+\.\w+"')  # every statement of ours names the schema of its tables
 
 
 def address(settings: Settings, role: Role = Role.APP) -> URL:
@@ -121,7 +128,8 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection]:
     """Give a connection in a transaction: committed at the end, rolled back on any exception.
 
     Raises the designed refusal of what the database refused (also at commit), `database_gone`,
-    `database_not_permitted` and `disk_full`; any other database error without its text.
+    `database_not_permitted`, `database_not_set_up` and `disk_full`; any other database error
+    without its text.
     """
     with understood(), engine.begin() as connection, _cut_by_ctrl_c(connection):
         yield driver_of(connection.connection.driver_connection)
@@ -171,20 +179,26 @@ def understood() -> Iterator[None]:
 
 def _meaning(error: BaseException) -> Exception:
     """Return what to raise for a database error: a refusal, or the error without its text."""
-    refusal: Refusal | None = refusal_of(error)
+    refusal: Refusal | None = refusal_of(error) or _designed(error)
     if refusal is not None:
         return refusal
-    if isinstance(error, InsufficientPrivilege):
-        return NOT_PERMITTED.refusal()
-    if isinstance(error, DiskFull):
-        return DISK_FULL.refusal(place="the database")
     if isinstance(error, psycopg.Error):
         state = error.sqlstate or ""
-        unconnected = isinstance(error, psycopg.OperationalError) and not state
-        if unconnected or state.startswith(GONE_STATES):
-            return GONE.refusal()
         if not state.startswith(STATEMENT_STATES):
             place = [error.diag.table_name, error.diag.column_name, error.diag.constraint_name]
             error.args = (" ".join(["SQLSTATE", state, *filter(None, place)]),)
         return error
     return RuntimeError(f"a database error of an unknown kind: {type(error).__name__}")
+
+
+def _designed(error: BaseException) -> Refusal | None:
+    """Return what an error of the database itself means to people, or None."""
+    if isinstance(error, InsufficientPrivilege):
+        return NOT_PERMITTED.refusal()
+    if isinstance(error, DiskFull):
+        return DISK_FULL.refusal(place="the database")
+    if isinstance(error, UndefinedTable) and OURS.search(error.diag.message_primary or ""):
+        return NOT_SET_UP.refusal()
+    state = error.sqlstate or "" if isinstance(error, psycopg.Error) else "none"
+    unconnected = isinstance(error, psycopg.OperationalError) and not state
+    return GONE.refusal() if unconnected or state.startswith(GONE_STATES) else None

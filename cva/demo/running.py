@@ -26,7 +26,7 @@ from cva.reports.reach import reach
 from cva.reports.writing import write_report
 from ledgers import balances, exports
 from ledgers.money import grouped
-from ledgers.problems import Problem
+from ledgers.problems import Problem, counted
 from simulations.population import ExportFormat, generate, read_shape, write_population
 from simulations.population.shape import DEMO
 
@@ -100,7 +100,8 @@ def play(
         _register(stage, home / "kobo" / "registrations.xlsx", say)
         acts = _first_round(stage, found, returned, say)
         decided = playing.decide_duplicates(stage)
-        say(f"\nPeople decided about {decided} pairs ({len(truth.pairs)} were planted).")
+        pairs = counted(decided, "pair", "pairs")
+        say(f"\nPeople decided about {pairs} (planted: {len(truth.pairs)}).")
         _register(stage, home / "kobo" / "corrections.xlsx", say)
         _second_round(stage, acts, say)
         say("Reconciling and closing …")

@@ -6,6 +6,7 @@ from psycopg import Connection
 
 from cva.demo.playing import Act
 from ledgers.money import grouped
+from ledgers.problems import counted
 
 _DELIVERED = """
     SELECT count(*), coalesce(sum(people), 0), count(DISTINCT province) FROM (
@@ -16,6 +17,8 @@ _DELIVERED = """
              = max(amount_minor) FILTER (WHERE kind = 'regular')) whole
 """
 
+HOUSEHOLDS = ("household", "households")
+LINES = ("line", "lines")
 _STOPPED = """
     SELECT stopped, count(*) FROM payments.line WHERE plan_id = %s AND stopped IS NOT NULL
     GROUP BY stopped ORDER BY stopped
@@ -25,14 +28,21 @@ _STOPPED = """
 def told(conn: Connection, act: Act) -> Iterator[tuple[str, str]]:
     """Yield (stage, what happened) for one programme."""
     plan, run, first = act.plan, act.run, act.settlements[0]
-    yield "registered", f"{run.registered:,} households"
-    yield "eligible", f"{run.eligible:,} households; {run.review:,} wait for a person's review"
-    yield "selected", f"{run.selected:,} households"
+    yield "registered", counted(run.registered, *HOUSEHOLDS)
+    yield (
+        "eligible",
+        (
+            f"{counted(run.eligible, *HOUSEHOLDS)};"
+            f" {counted(run.review, 'waits', 'wait')} for a person's review"
+        ),
+    )
+    yield "selected", counted(run.selected, *HOUSEHOLDS)
     stops = ", ".join(
         f"{count} {reason}" for reason, count in conn.execute(_STOPPED, (plan.plan_id,)).fetchall()
     )
-    yield "stopped", f"{plan.stopped_lines} lines{f': {stops}' if stops else ''}"
-    yield "planned", f"{plan.lines - plan.stopped_lines:,} lines, {_money(act, plan.total_minor)}"
+    yield "stopped", f"{counted(plan.stopped_lines, *LINES)}{f': {stops}' if stops else ''}"
+    planned = counted(plan.lines - plan.stopped_lines, *LINES)
+    yield "planned", f"{planned}, {_money(act, plan.total_minor)}"
     loaded = sum(s.loaded for s in act.settlements)
     amount = sum(s.loaded_minor for s in act.settlements)
     voided = sum(s.voided for s in act.settlements)
@@ -41,16 +51,17 @@ def told(conn: Connection, act: Act) -> Iterator[tuple[str, str]]:
     yield (
         "loaded",
         (
-            f"{loaded:,} lines, {_money(act, amount)}; {first.loaded:,} at once, {short} short,"
-            f" {voided} rejected, {returned} returned"
+            f"{counted(loaded, *LINES)}, {_money(act, amount)}; {first.loaded:,} at once,"
+            f" {short} short, {voided} rejected, {returned} returned"
         ),
     )
-    yield "UNKNOWN", f"{act.unknown} lines, {act.resolved} resolved later"
+    yield "UNKNOWN", f"{counted(act.unknown, *LINES)}, {act.resolved} resolved later"
     follow = act.follow_up
     yield (
         "follow-up",
         (
-            f"{follow.lines - follow.stopped_lines} lines, {_money(act, follow.total_minor)}"
+            f"{counted(follow.lines - follow.stopped_lines, *LINES)},"
+            f" {_money(act, follow.total_minor)}"
             if follow
             else "none"
         ),
@@ -59,7 +70,10 @@ def told(conn: Connection, act: Act) -> Iterator[tuple[str, str]]:
     households, people, provinces = row
     yield (
         "delivered",
-        (f"{households:,} households, {people:,} people in {provinces} provinces, after follow-up"),
+        (
+            f"{counted(households, *HOUSEHOLDS)}, {counted(people, 'person', 'people')}"
+            f" in {counted(provinces, 'province', 'provinces')}, after follow-up"
+        ),
     )
 
 

@@ -43,7 +43,7 @@ STATEMENT_LINE_CHANGED = Problem(
 )
 UNKNOWN_REFERENCE = Problem(
     "unknown_reference",
-    "The provider names {count} references that are on no plan of ours.",
+    "The provider names {count:reference that is|references that are} on no plan of ours.",
     "They appear as unexpected in the reconciliation; ask the provider what they are.",
 )
 NO_INQUIRY = Problem(

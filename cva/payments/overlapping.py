@@ -39,12 +39,13 @@ from ledgers.problems import Problem
 
 PLAN_OVERLAPS = Problem(
     "plan_overlaps",
-    "{lines} lines of the plan {plan} would give what another agency gives the same people.",
+    "{lines:line|lines} of the plan {plan} would give what another agency gives the same people.",
     "Cancel the plan and prepare it again: these lines stop, or pay what is left.",
 )
 LISTS_NOT_MATCHED = Problem(
     "lists_not_matched",
-    "{households} households of the plan were not compared with the lists of other agencies.",
+    "{households:household of the plan was|households of the plan were} not compared"
+    " with the lists of other agencies.",
     "Run `cva overlap match`, then prepare again.",
 )
 

@@ -23,7 +23,7 @@ from ledgers.refusals import refusals
 
 CYCLE_NOT_RECONCILED = Problem(
     "cycle_not_reconciled",
-    "The cycle is not reconciled: {unexplained} unexplained, {pending_lines} lines pending.",
+    "The cycle is not reconciled: {unexplained} unexplained, {pending_lines:line|lines} pending.",
     "Explain every difference and settle every line, then reconcile again.",
 )
 CYCLE_HAS_OPEN_LINES = Problem(

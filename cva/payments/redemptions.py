@@ -48,7 +48,7 @@ from ledgers.wallets import WalletBalance, wallet_balances
 
 NO_REDEMPTIONS = Problem(
     "no_redemptions",
-    "The file {file} reports no redemption that can be believed ({findings} findings).",
+    "The file {file} reports no redemption that can be believed ({findings:finding|findings}).",
     "Look at the findings; ask the provider for the redemption report.",
 )
 REDEMPTIONS_NOT_AWAITED = Problem(
@@ -58,7 +58,7 @@ REDEMPTIONS_NOT_AWAITED = Problem(
 )
 REDEMPTIONS_BEFORE_SETTLING = Problem(
     "redemptions_before_settling",
-    "The report names {count} loads whose outcome is not settled yet.",
+    "The report names {count:load|loads} whose outcome is not settled yet.",
     "Collect and settle the plans first, then read the report again.",
 )
 

@@ -24,7 +24,7 @@ from ledgers.problems import Finding, Problem, Refusal
 
 PROGRAMME_REFUSED = Problem(
     "programme_refused",
-    "The programme file has {problems} problems and cannot be used.",
+    "The programme file has {problems:problem|problems} and cannot be used.",
     "Correct the places listed and check it again.",
 )
 PROGRAMME_MECHANISM = Problem(
@@ -49,8 +49,8 @@ PROGRAMME_GRANT_DAYS = Problem(
 )
 PROGRAMME_BUDGET_SHORT = Problem(
     "programme_budget_short",
-    "The budget of {budget} {currency} cannot pay {places} places even at the smallest amount:"
-    " that is {least} {currency}.",
+    "The budget of {budget} {currency} cannot pay {places:place|places} even at the smallest"
+    " amount: that is {least} {currency}.",
     "Lower the places or the amounts, or raise the budget.",
 )
 PROGRAMME_THRESHOLDS = Problem(

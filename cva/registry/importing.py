@@ -41,7 +41,7 @@ from cva.registry import sharing
 from cva.registry.rows import Ascending, Rows, few_collections
 from cva.registry.validation import Household, validate
 from cva.vault import Vault, check_bound
-from ledgers.problems import Finding, Place, Problem, Weight
+from ledgers.problems import Finding, Place, Problem, Weight, counted
 
 OLDER_REVISION = Problem(
     "older_revision",
@@ -80,12 +80,12 @@ class ImportSummary:
     def __str__(self) -> str:
         if self.repeated:
             return (
-                f"{self.file_name} was imported before ({self.import_id}, {self.records} records):"
-                " nothing was changed."
+                f"{self.file_name} was imported before ({self.import_id},"
+                f" {counted(self.records, 'record', 'records')}): nothing was changed."
             )
         return (
-            f"{self.records} records: {self.added} added, {self.revised} revised,"
-            f" {self.unchanged} unchanged, {self.refused} refused."
+            f"{counted(self.records, 'record', 'records')}: {self.added} added,"
+            f" {self.revised} revised, {self.unchanged} unchanged, {self.refused} refused."
         )
 
 

@@ -37,7 +37,7 @@ from ledgers.problems import Finding, Problem
 
 SIZE_DIFFERS = Problem(
     "household_size_differs",
-    "{declared} people were declared and {listed} are listed; the list counts.",
+    "{declared:person was|people were} declared and {listed:is|are} listed; the list counts.",
     "Ask the household who is missing or listed twice.",
 )
 SIZE_UNKNOWN = Problem(

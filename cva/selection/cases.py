@@ -17,7 +17,8 @@ from psycopg.rows import class_row
 from cva import acts, staff
 from cva.programmes.publishing import load_cycle
 from cva.selection.discretion import require_live
-from ledgers.problems import Problem
+from cva.selection.reasons import require_said
+from ledgers.problems import Answer, Problem
 
 AWARD_ITEM_UNKNOWN = Problem(
     "award_item_unknown",
@@ -29,10 +30,16 @@ AWARD_ABOVE_LIMIT = Problem(
     "The limit of {item} for a household in this cycle is {limit}; {awarded} was awarded before.",
     "Award less, or ask for the limit to be raised in the programme's rules.",
 )
+AWARD_OF_NOTHING = Problem(
+    "award_of_nothing",
+    "An award of 0 takes back the one that it corrects, and none was named.",
+    "Name that award with --corrects, or award an amount above 0.",
+    Answer.USAGE,
+)
 CORRECTION_OF_ANOTHER = Problem(
     "correction_of_another",
-    "The record to be corrected is not one of {what} of the same kind of the household"
-    " {household}.",
+    "The record to be corrected is no {what} of the household {household} for the same member or"
+    " item.",
     "Name the latest record of the same household and member or item.",
 )
 CORRECTED_ALREADY = Problem(
@@ -73,9 +80,13 @@ def award(
     """Record the award and return its number; the same key again returns the same.
 
     Raises `award_item_unknown`, `award_above_limit`, `correction_of_another`, `corrected_already`,
-    `household_not_live`, `selection_locked`, `cycle_not_found`, `cycle_closed`, `role_missing`.
+    `household_not_live`, `selection_locked`, `cycle_not_found`, `cycle_closed`, `role_missing`,
+    `award_of_nothing`, `said_nothing`.
     """
     staff.require(conn, person_id, "programme")
+    require_said(evidence=award_.evidence_ref, reason=award_.reason)
+    if award_.amount_minor == 0 and award_.corrects is None:
+        raise AWARD_OF_NOTHING.refusal()
     body = {
         "cycle": cycle_id, "household": award_.household_id, "item": award_.item,
         "amount": award_.amount_minor, "evidence": award_.evidence_ref, "reason": award_.reason,

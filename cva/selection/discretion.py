@@ -20,6 +20,7 @@ from psycopg.rows import class_row
 from cva import acts, staff
 from cva.clock import ZONE
 from cva.programmes.publishing import PROGRAMME_NOT_FOUND
+from cva.selection.reasons import require_said
 from ledgers.problems import Answer, Problem
 
 DISCRETION_NOT_GIVEN = Problem(
@@ -34,8 +35,13 @@ DISCRETION_USED_UP = Problem(
 )
 DISCRETION_TOO_LONG = Problem(
     "discretion_too_long",
-    "A listing begins on the day it is made and lasts {days} days at most.",
+    "A listing begins on the day it is made and lasts {days:day|days} at most.",
     "Choose an earlier day, and list the household again when it comes.",
+)
+DISCRETION_OVER = Problem(
+    "discretion_over",
+    "The listing would end on {until}, before it begins.",
+    "Choose today or a later day.",
 )
 DISCRETION_ALREADY = Problem(
     "discretion_already",
@@ -80,10 +86,11 @@ def list_household(
     """List the household under the newest version of the programme; returns the listing's number.
 
     The same key again returns the same listing. Raises `programme_not_found`, `household_not_live`,
-    `discretion_not_given`, `discretion_used_up`, `discretion_too_long`, `discretion_already`,
-    `role_missing`.
+    `discretion_not_given`, `discretion_used_up`, `discretion_too_long`, `discretion_over`,
+    `discretion_already`, `role_missing`, `said_nothing`.
     """
     staff.require(conn, person_id, "programme")
+    require_said(reason=reason)
     body = {
         "programme": code, "household": household_id, "reason": reason,
         "expires_on": expires_on.isoformat(),
@@ -101,7 +108,7 @@ def list_household(
     require_live(conn, household_id)
     listed_on = at.astimezone(ZONE).date()
     if expires_on < listed_on:
-        raise DISCRETION_TOO_LONG.refusal(days=0)
+        raise DISCRETION_OVER.refusal(until=expires_on)
     row = conn.execute(
         "INSERT INTO assessment.discretionary (programme_id, household_id, reason, listed_on,"
         " expires_on, person_id, at) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING listing_id",
@@ -118,8 +125,9 @@ def list_household(
 def end_listing(
     conn: Connection, listing_id: int, *, reason: str, person_id: str, at: datetime, key: str
 ) -> None:
-    """End a listing before it expires. Raises `listing_not_found`, `role_missing`."""
+    """End a listing early. Raises `listing_not_found`, `role_missing`, `said_nothing`."""
     staff.require(conn, person_id, "programme")
+    require_said(reason=reason)
     body = {"listing": listing_id, "reason": reason}
     if acts.already(conn, key, body) is not None:
         return
@@ -138,7 +146,13 @@ def end_listing(
 
 
 def listings(conn: Connection, code: str, on: date) -> Sequence[Listing]:
-    """Return the listings of the programme that stand on that day, the oldest first."""
+    """Return the listings of the programme that stand on that day, the oldest first.
+
+    Raises `programme_not_found`.
+    """
+    known = "SELECT FROM programme.programme WHERE code = %s"
+    if conn.execute(known, (code,)).fetchone() is None:
+        raise PROGRAMME_NOT_FOUND.refusal(programme=code)
     with conn.cursor(row_factory=class_row(Listing)) as cursor:
         return cursor.execute(
             "SELECT l.listing_id, l.household_id, l.reason, l.listed_on, l.expires_on, s.login"

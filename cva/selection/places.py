@@ -19,6 +19,7 @@ from psycopg.rows import class_row
 
 from cva import acts, staff
 from cva.programmes.publishing import load_cycle
+from cva.selection.reasons import require_said
 from ledgers.problems import Answer, Problem
 
 SELECTION_LOCKED = Problem(
@@ -97,8 +98,9 @@ def leave(
     """Record that the household leaves the cycle, and promote whom its place is for.
 
     The same key again returns the same answer. Raises `leaving_not_served`, `selection_locked`,
-    `cycle_not_assessed`, `cycle_closed`, `role_missing`.
+    `cycle_not_assessed`, `cycle_closed`, `role_missing`, `said_nothing`.
     """
+    require_said(reason=reason)
     body = {"cycle": cycle_id, "household": household_id, "reason": reason}
     begun = _begun(conn, cycle_id, person_id, key, body)
     if isinstance(begun, Moved):

@@ -26,12 +26,12 @@ from ledgers.problems import Finding, Place, Problem, Weight
 
 NUMBER_SHARED = Problem(
     "link_number_shared",
-    "{count} identifiers are held by more than {limit} people each; they were not relied on.",
+    "{count:identifier|identifiers} held by more than {limit} people each: not relied on.",
     "Look for a number that was typed to get past the form, and ask for the real ones.",
 )
 CONTACT_SHARED = Problem(
     "link_contact_shared",
-    "{count} values are shared by more than {limit} households each; they were not relied on.",
+    "{count:value|values} shared by more than {limit} households each: not relied on.",
     "Nothing, for the phone of a camp or an office; correct it where one was typed for many.",
 )
 NUMBERS_DOUBTFUL = Problem(

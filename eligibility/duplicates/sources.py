@@ -26,7 +26,7 @@ RECORD_TWICE = Problem(
 )
 RECORD_EMPTY = Problem(
     "link_record_empty",
-    "{count} rows have no record id and were not compared.",
+    "{count:row without a record id was|rows without a record id were} not compared.",
     "Give each record an id of its own.",
     weight=Weight.REFUSED,
 )

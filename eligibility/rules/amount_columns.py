@@ -5,14 +5,16 @@ The part of `columns` that amounts need; a score's tables are built here as well
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from operator import add
 from typing import Protocol
 
 import ibis
 from ibis import _ as row
 from ibis.common.deferred import Deferred
 
+from eligibility.entitlements import largest_line
 from eligibility.rules import terms
-from eligibility.rules.pairs import YES, Pair, known, null, whole
+from eligibility.rules.pairs import YES, Pair, divided, known, null, whole
 from eligibility.rules.rows import Parameter
 from eligibility.rules.terms import Kind, Term
 
@@ -62,6 +64,29 @@ def rounded(builder: Builder, term: terms.Rounded) -> Pair:
     """Build a number to its unit."""
     inner, unit = builder.kept(term.term, builder.pair(term.term)), _stated(builder, term.unit)
     return builder.kept(term, Pair(_to_unit(inner.low, unit), _to_unit(inner.high, unit)))
+
+
+def instalment(builder: Builder, term: terms.Instalment) -> Pair:
+    """Build the part of an amount that one line gets, by largest remainder."""
+    inner = builder.kept(term.term, builder.pair(term.term))
+    amount = ibis.ifelse(inner.low == inner.high, inner.low, null(Kind.MONEY))
+    unit, line = _stated(builder, term.unit), str(builder.parameters[term.due.name])
+    weights = dict(sorted(term.weights))
+    total = sum(weights.values())
+    units = divided(amount, unit)
+    rests = {one: (units * whole(weight)) % whole(total) for one, weight in weights.items()}
+    # One unit more goes to each of the first lines in the order of their remainders.
+    ahead = [
+        ibis.ifelse(rest >= rests[line] if one < line else rest > rests[line], whole(1), whole(0))
+        for one, rest in rests.items()
+        if one != line
+    ]
+    is_raised = reduce(add, ahead) * whole(total) < reduce(add, rests.values())
+    part = divided(units * whole(weights[line]), total) + ibis.ifelse(is_raised, whole(1), whole(0))
+    given = part * whole(unit)
+    if line == largest_line(weights):
+        given += amount % whole(unit)
+    return builder.kept(term, Pair(given, given))
 
 
 def _stated(builder: Builder, term: terms.Const | terms.Param) -> int:

@@ -3,6 +3,7 @@
 The part of `rows` that amounts need; a score's tables are answered here as well.
 """
 
+from eligibility.entitlements import shared_out
 from eligibility.rules import terms
 from eligibility.rules.rows import OPEN, Case, Range, answer, exact, numbers
 from ledgers.money import round_to
@@ -63,3 +64,14 @@ def _rounded(term: terms.Rounded, case: Case) -> Range:
         None if end is None else exact(round_to(end, unit)) for end in numbers(term.term, case)
     )
     return low, high
+
+
+@answer.register
+def _instalment(term: terms.Instalment, case: Case) -> Range:
+    low, high = numbers(term.term, case)
+    if low is None or low != high:
+        return OPEN
+    unit, weights = _stated(term.unit, case), dict(term.weights)
+    exact(low // unit * max(weights.values()))
+    part = shared_out(low, weights, unit)[str(case.parameters[term.due.name])]
+    return part, part

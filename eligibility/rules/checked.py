@@ -13,6 +13,7 @@ from pathlib import Path
 from eligibility.amounts import PACK_INPUT_MISSING, Amount, amount_of
 from eligibility.entitlements import Tariff, amounts_of, exact_problem, tariff_of
 from eligibility.rules.check import check
+from eligibility.rules.dated import misfits
 from eligibility.rules.document import (
     Document,
     Spot,
@@ -31,7 +32,7 @@ from eligibility.rules.pack import (
     Table,
     thousandths,
 )  # fmt: skip
-from eligibility.rules.parser import parse
+from eligibility.rules.parser import uses
 from eligibility.rules.rows import Parameter as ParameterValue
 from eligibility.rules.salvage import expression_findings
 from eligibility.rules.scope import (
@@ -43,15 +44,15 @@ from eligibility.rules.scope import (
     SETS,
     Scope,
 )  # fmt: skip
-from eligibility.rules.syntax import UnreadableError, names_in
-from eligibility.rules.terms import Const, Kind, Lookup, Term, Zero
+from eligibility.rules.tables import lookup
+from eligibility.rules.terms import Kind, Term, Zero
 from eligibility.selection import DISCRETIONARY
 from ledgers.money import exponent, parse_amount
 from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
 
 PACK_REFUSED = Problem(
     "pack_refused",
-    "The rule pack has {problems} problems and cannot be used.",
+    "The rule pack has {problems:problem|problems} and cannot be used.",
     "Correct the places listed and check it again.",
 )
 PACK_NAME_TAKEN = Problem(
@@ -214,7 +215,11 @@ class _Check:
         tariff = self.tariff()
         amount = self.amount(scope)
         self.selection(scope)
-        self.words({*household, *member, *parameters, *self.pack.facts, *self.tables})
+        for problem, path, facts_ in misfits(self.pack):
+            self.report(problem, path, **facts_)
+        self.words(
+            {*household, *member, *parameters, *self.pack.facts, *self.tables, *self.pack.shares}
+        )
         if self.findings or score is None or amount is None or tariff is None:
             return None
         return Rules(self.pack, terms, criteria, score, amount, tariff, household, member)
@@ -258,7 +263,7 @@ class _Check:
                 term = self.term(("facts", name), self.pack.facts[name], scope, kinds)
             else:
                 of = self.term(("tables", name, "of"), table.of, scope, frozenset({Kind.INT}))
-                term = None if of is None else _lookup(table, of, self.pack.currency)
+                term = None if of is None else lookup(table, of, self.pack.currency)
             if term is None:
                 scope.doubtful.add(name)
             else:
@@ -268,7 +273,7 @@ class _Check:
     def fact_order(self, scope: Scope) -> tuple[str, ...]:
         """Return the names of the facts in an order that their spelling alone decides."""
         texts = {**self.pack.facts, **{name: table.of for name, table in self.tables.items()}}
-        named = {name: _names_in(text) for name, text in sorted(texts.items())}
+        named = {name: uses(text) for name, text in sorted(texts.items())}
         graph = {name: sorted(used & named.keys()) for name, used in named.items()}
         try:
             return tuple(TopologicalSorter(graph).static_order())
@@ -372,28 +377,3 @@ class _Check:
             if parameter.type == "money":
                 for start, value in parameter.values.items():
                     yield ("parameters", name, "values", start.isoformat()), value
-
-
-def _lookup(table: Table, of: Term, currency: str) -> Term:
-    """Return the table as a term; amounts in minor units, ratios in thousandths."""
-    kind = Kind.MONEY if table.type == "money" else Kind.INT
-    rows = sorted(table.rows.items())
-    values = tuple(Const(kind, _cell(table, value, currency)) for _, value in rows)
-    return Lookup(kind, of, tuple(start for start, _ in rows), values)
-
-
-def _cell(table: Table, value: object, currency: str) -> int:
-    if table.type == "ratio":
-        return thousandths(value)
-    if table.type == "money":
-        refused_ = exact_problem(value, currency)
-        return 0 if refused_ is not None else parse_amount(str(value), currency)
-    return value if isinstance(value, int) else 0
-
-
-def _names_in(text: str) -> frozenset[str]:
-    """Return the names an expression uses; what cannot be read is reported where it is checked."""
-    try:
-        return names_in(parse(text))
-    except UnreadableError:
-        return frozenset()

@@ -325,6 +325,7 @@ class _Columns:
     build.register(terms.Lookup, amount_columns.lookup)
     build.register(terms.Bounded, amount_columns.bounded)
     build.register(terms.Rounded, amount_columns.rounded)
+    build.register(terms.Instalment, amount_columns.instalment)
 
     # --- members ---
 

@@ -97,7 +97,8 @@ class Document:
         while path not in self.spots and path:
             path = path[:-1]
         start = self.spots.get(path, Spot(1, 1))
-        return Place(self.file, row=start.line, field=f"{field}, column {start.column}")
+        column = f"column {start.column}"
+        return Place(self.file, row=start.line, field=f"{field}, {column}" if field else column)
 
 
 class NotPlainError(Exception):

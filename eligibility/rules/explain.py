@@ -7,7 +7,7 @@ it does; for one that people look at, the tests that are open. Whether the house
 depends on all the others and is not said here: that is `rank` in the decisions of a run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -47,12 +47,12 @@ from eligibility.rules.rows import (
     numbers,
     truth,
 )  # fmt: skip
-from eligibility.rules.terms import Count, Fact, Gather, Input, Param, Term, parts
+from eligibility.rules.terms import Count, Fact, Gather, Input, Instalment, Param, Term, parts
 from eligibility.selection import stratum_of
 
 __all__ = [
-    "Explanation", "InForce", "Nearest", "Observed", "Outcome", "Reason", "Status", "explain",
-    "people_of",
+    "Explanation", "InForce", "Nearest", "Observed", "Outcome", "Part", "Reason", "Status",
+    "explain", "people_of",
 ]  # fmt: skip
 
 
@@ -131,6 +131,16 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The instalment that is due: its id, its share of `of`, and the whole amount that it is of."""
+
+    instalment: str
+    share: int
+    of: int
+    whole: Observed
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """One household decided: `because` is the reason code of a run, empty where it is eligible."""
 
@@ -150,6 +160,7 @@ class Explanation:
     parameters: tuple[InForce, ...]
     counted: Mapping[str, Counted]  # facts that count members, by name
     nearest: tuple[Nearest, ...]
+    part: Part | None = None  # where the amount is paid in instalments
 
 
 def explain(
@@ -192,19 +203,34 @@ def explain(
             Observed(name, *numbers(term, case)) for name, term in rules.amount.components
         ),
         currency=pack.currency,
-        pass_bits=sum(1 << at for at, (certain, _) in enumerate(truths) if certain),
-        unknown_bits=sum(
-            1 << at for at, (certain, possible) in enumerate(truths) if possible and not certain
-        ),
+        pass_bits=_bits(certain for certain, _ in truths),
+        unknown_bits=_bits(possible and not certain for certain, possible in truths),
         on=on,
         parameters=tuple(_in_force(pack, name, case) for name in pack.parameters),
-        counted={
-            name: counted_in(count, case)
-            for name, term in rules.facts
-            if (count := count_of(term, facts)) is not None
-        },
+        counted=_counted(facts, case),
         nearest=_nearest(status, because, reasons),
+        part=_part(rules, case),
     )
+
+
+def _bits(holds: Iterable[bool]) -> int:
+    return sum(1 << at for at, bit in enumerate(holds) if bit)
+
+
+def _counted(facts: Mapping[str, Term], case: Case) -> dict[str, Counted]:
+    """Return who was counted in each fact that counts members."""
+    counts = {name: count_of(term, facts) for name, term in facts.items()}
+    return {name: counted_in(count, case) for name, count in counts.items() if count is not None}
+
+
+def _part(rules: Rules, case: Case) -> Part | None:
+    due = rules.amount.due
+    if not isinstance(due, Instalment):
+        return None
+    weights = dict(due.weights)
+    line = str(case.parameters[due.due.name])
+    whole = Observed(AMOUNT_REVIEW, *numbers(rules.amount.whole, case))
+    return Part(line, weights[line], sum(weights.values()), whole)
 
 
 def _missing(

@@ -253,6 +253,12 @@ class RulePack(BaseModel):
         return self.gates + self.any_of
 
     @property
+    def shares(self) -> Mapping[str, int]:
+        """What each instalment of the amount weighs, by its id; empty where there are none."""
+        block = self.entitlement.instalments
+        return {} if block is None else block.shares
+
+    @property
     def pack_hash(self) -> str:
         """SHA-256 of the canonical form, in hexadecimal."""
         return sha256(canonical(self)).hexdigest()

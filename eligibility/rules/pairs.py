@@ -83,6 +83,16 @@ def age(born: Deferred, at: Deferred) -> Deferred:
     return ibis.ifelse(years < 0, whole(0), years).cast("int64")
 
 
+def divided(number: Deferred, by: int) -> Deferred:
+    """Return how often `by` (above 0) goes into a whole number of 0 or more, exactly.
+
+    Engines divide whole numbers as fractions of 53 bits: what that is off by is divided again.
+    """
+    wholes = number - number % whole(by)
+    guess = (wholes / whole(by)).floor().cast("int64")
+    return guess + ((wholes - guess * whole(by)) / whole(by)).floor().cast("int64")
+
+
 def share(where: Pair, end: Deferred, *, below: bool) -> Deferred:
     """Return what one member adds to an end of a sum."""
     zero = whole(0)

@@ -33,6 +33,7 @@ from eligibility.rules.syntax import (
     Unary,
     UnreadableError,
     depth,
+    names_in,
     shown,
 )
 from ledgers.problems import Problem
@@ -193,6 +194,12 @@ def read(text: str) -> tuple[Node | None, tuple[Trouble, ...]]:
     except UnreadableError as error:
         return None, tuple(troubles) or (error.trouble,)
     return tree, tuple(troubles)
+
+
+def uses(text: str) -> frozenset[str]:
+    """Return the names that the expression `text` uses; none where it cannot be read."""
+    tree, _ = read(text)
+    return frozenset() if tree is None else names_in(tree)
 
 
 def canonical_text(text: str) -> str:

@@ -39,9 +39,37 @@ PHRASES: Mapping[str, Said] = {
         "Bekleme listesinde, sıra {position}.", "On the waiting list, position {position}.",
         "على قائمة الانتظار، الموضع {position}.",
     ),
-    "served_no": (
-        "Şimdi desteklenmiyor ({reason}).", "Not served now ({reason}).",
-        "لا تُخدم الآن ({reason}).",
+    "served_no": ("Şimdi desteklenmiyor.", "Not served now.", "لا تُخدم الآن."),
+    "served_nothing_due": (
+        "Bu dönemde ödenecek bir tutar yok.", "Nothing is due in this cycle.",
+        "لا مبلغ مستحق في هذه الدورة.",
+    ),
+    "served_taken": (
+        "Önce gelen {what} kurallarıyla destekleniyor.",
+        "Taken by the rules {what}, which come first.",
+        "أخذتها القواعد {what} التي تأتي أولًا.",
+    ),
+    "served_open": (
+        "Önce gelen {what} kuralları için bakılması gerekiyor.",
+        "To be looked at for the rules {what}, which come first.",
+        "يجب النظر فيها وفق القواعد {what} التي تأتي أولًا.",
+    ),
+    "served_excluded": (
+        "Değerlendirmeden önce çıkarıldı: {what}.", "Taken out before the run: {what}.",
+        "استُبعدت قبل التقييم: {what}.",
+    ),
+    "served_promoted": (
+        "Bekleme listesinden alındı, şimdi destekleniyor.",
+        "Promoted from the waiting list, served now.",
+        "نُقلت من قائمة الانتظار، وتُخدم الآن.",
+    ),
+    "served_listed": (
+        "Takdir listesinden destekleniyor.", "Served from the discretionary list.",
+        "تُخدم من القائمة التقديرية.",
+    ),
+    "served_left": (
+        "Dönemden ayrıldı ({on}): {reason}.", "Left the cycle ({on}): {reason}.",
+        "غادرت الدورة ({on}): {reason}.",
     ),
     "of_run": (
         "Değerlendirme {run}, veri özeti {snapshot}", "Run {run}, snapshot {snapshot}",
@@ -140,11 +168,22 @@ PHRASES: Mapping[str, Said] = {
         "{name} = {value}، منذ {since}؛ المصدر: {source}",
     ),
     "amount": (
-        "Tutar: {amount} ({people} kişi için)", "Amount: {amount} (for {people} people)",
+        "Tutar: {amount} ({people} kişi için)", "Amount: {amount} (household of {people})",
         "المبلغ: {amount} (لعدد {people} من الأفراد)",
     ),
     "component": ("{name}: {amount}", "{name}: {amount}", "{name}: {amount}"),
     "base": ("temel tutar", "base", "المبلغ الأساسي"),
+    "rounded_to": (
+        "{amount} katına yuvarlanır", "rounded to a multiple of {amount}",
+        "يُقرَّب إلى مضاعفات {amount}",
+    ),
+    "held_least": ("en az {amount}", "at least {amount}", "لا يقل عن {amount}"),
+    "held_most": ("en çok {amount}", "at most {amount}", "لا يزيد على {amount}"),
+    "instalment": (
+        "Taksit {name}: toplam {whole} tutarının {share}/{of} payı",
+        "Instalment {name}: {share}/{of} of {whole} in all",
+        "الدفعة {name}: {share}/{of} من المبلغ الكلي {whole}",
+    ),
     "amount_open": ("tutar", "the amount", "المبلغ"),
     "household_size": ("hanedeki kişi", "people of the household", "أفراد الأسرة"),
     "looked_up": ("{term} için tablo değeri", "table value for {term}", "قيمة الجدول لـ {term}"),

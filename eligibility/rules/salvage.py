@@ -22,9 +22,8 @@ from eligibility.rules.pack import (
     Parameter,
     Table,
 )  # fmt: skip
-from eligibility.rules.parser import read
+from eligibility.rules.parser import uses
 from eligibility.rules.scope import ANY, NUMBERS, SETS, Scope
-from eligibility.rules.syntax import names_in
 from eligibility.rules.terms import Kind, Zero
 from ledgers.problems import Finding
 
@@ -104,7 +103,7 @@ class _Salvage:
         texts = {str(name): text for name, text in _block(self.values, "facts").items()}
         self.doubtful |= {name for name, text in texts.items() if not isinstance(text, str)}
         written = {name: text for name, text in texts.items() if isinstance(text, str)}
-        graph = {name: sorted(_uses(text) & written.keys()) for name, text in written.items()}
+        graph = {name: sorted(uses(text) & written.keys()) for name, text in written.items()}
         try:
             order: Sequence[str] = tuple(TopologicalSorter(graph).static_order())
         except CycleError:
@@ -146,9 +145,3 @@ def _read(model: type[Model], content: object) -> Model | None:
         return model.model_validate(content)
     except ValidationError:
         return None
-
-
-def _uses(text: str) -> frozenset[str]:
-    """Return the names an expression uses; none where it cannot be read."""
-    tree, _ = read(text)
-    return frozenset() if tree is None else names_in(tree)

@@ -11,16 +11,18 @@ A number is never rounded towards a limit: 1.499 is not said to be 1.50.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from eligibility.entitlements import AddOn, TopUp
 from eligibility.rules import terms
 from eligibility.rules.checked import AMOUNT_REVIEW, REVIEW_IDS, Rules
 from eligibility.rules.explain import Explanation, InForce, Observed, Reason, Status
+from eligibility.rules.fields import parameter_in
 from eligibility.rules.phrases import Language, name_of, phrase
 from eligibility.rules.reasons import Outcome, Reading, Shape, Sign, Test, kind_of_ratio
 from eligibility.rules.rows import RATIO_SCALE, Parameter, Range, Value
 from eligibility.rules.terms import Kind, Term
-from ledgers.money import grouped
+from ledgers.money import grouped, parse_amount
 
 SYMBOLS = {"<": "<", "<=": "≤", "==": "=", ">": ">", ">=": "≥"}
 TURNED = {"<": ">", "<=": "≥", "==": "="}
@@ -76,6 +78,8 @@ class _Teller:
             amount = self.value(why.amount_minor, Kind.MONEY)
             yield Line(1, self.say("amount", amount=amount, people=why.people))
             yield from self.components()
+            yield from self.held()
+            yield from self.part()
         if why.score.low is not None and self.rules.pack.score != "0":
             yield Line(1, self.say("score_is", score=self.observed(why.score, Kind.INT)))
         yield from self.nearest()
@@ -100,6 +104,37 @@ class _Teller:
             name = str(getattr(label, self.language)) if label else self.say("base")
             amount = self.observed(part, Kind.MONEY)
             yield Line(2, self.say("component", name=name, amount=amount))
+
+    def held(self) -> Iterator[Line]:
+        """Yield how the sum was rounded and bounded, where that changed it."""
+        entitlement, part = self.rules.pack.entitlement, self.why.part
+        whole = self.why.amount_minor if part is None else part.whole.low
+        given = [component.low for component in self.why.components]
+        if whole == sum(minor for minor in given if isinstance(minor, int)):
+            return
+        for code, amount in (
+            ("rounded_to", entitlement.round_to),
+            ("held_least", entitlement.at_least),
+            ("held_most", entitlement.at_most),
+        ):
+            if amount is not None:
+                yield Line(2, self.say(code, amount=self.stated(amount)))
+
+    def stated(self, amount: Decimal | str) -> str:
+        """Return an amount of the pack, written out or named."""
+        name = parameter_in(amount)
+        if name is None:
+            return self.value(parse_amount(str(amount), self.rules.pack.currency), Kind.MONEY)
+        value = self.values[name]
+        return self.value(None if isinstance(value, tuple) else value, Kind.MONEY)
+
+    def part(self) -> Iterator[Line]:
+        """Yield which instalment is due, and of which amount."""
+        part = self.why.part
+        if part is not None:
+            whole, name = self.observed(part.whole, Kind.MONEY), self.name(part.instalment)
+            said = {"name": name, "share": part.share, "of": part.of, "whole": whole}
+            yield Line(2, self.say("instalment", **said))
 
     def nearest(self) -> Iterator[Line]:
         heads = {Status.ELIGIBLE: "margin", Status.INELIGIBLE: "lacks", Status.REVIEW: "open"}

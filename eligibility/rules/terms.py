@@ -269,10 +269,25 @@ class Rounded:
     unit: Const | Param
 
 
+@dataclass(frozen=True, slots=True)
+class Instalment:
+    """The part of `term` that the line named by `due` gets: `weights` are of all lines, by id.
+
+    Shared out by largest remainder in multiples of `unit` (above 0), ties to the smaller id. Open
+    unless `term` is known: of more, a line may get less.
+    """
+
+    kind: Kind
+    term: "Term"
+    weights: tuple[tuple[str, int], ...]
+    due: Param
+    unit: Const | Param
+
+
 Term = (
     Const | Param | ReferenceDate | Input | Fact | MemberInput | Not | Both | Either | Compare
     | OneOf | RatioCompare | Plus | Minus | Times | Product | Choice | AgeAt | Count | Gather
-    | People | Lookup | Bounded | Rounded
+    | People | Lookup | Bounded | Rounded | Instalment
 )  # fmt: skip
 
 
@@ -309,6 +324,8 @@ def _parts(  # noqa: C901, PLR0911, PLR0912 - one answer per shape of a term
             return (inner, least, most)
         case Rounded(term=inner, unit=unit):
             return (inner, unit)
+        case Instalment(term=inner, due=due, unit=unit):
+            return (inner, due, unit)
         case _:
             return ()
 

@@ -21,7 +21,7 @@ from ledgers.problems import Problem
 
 LINE_CHANGED = Problem(
     "line_changed",
-    "{count} lines of {source} came again with other content.",
+    "{count:line|lines} of {source} came again with other content.",
     "The lines first read stand; ask the source which content is true and answer the exceptions.",
 )
 LINES_WITHOUT_IMPORT = Problem(

@@ -19,7 +19,7 @@ from simulations.population.shape import Fault, Flaw, Nationality, Need, Shape, 
 
 COUNT_OUT_OF_RANGE = Problem(
     "population_count_out_of_range",
-    "A population of {count} households cannot be made.",
+    "A population of {count:household|households} cannot be made.",
     "Ask for 1 to {most} households: identity numbers beyond would leave the fictional range.",
 )
 SEED_NEGATIVE = Problem(

@@ -27,7 +27,7 @@ from simulations.population.margins import DATA, SIZE_MAX, provinces
 
 SHAPE_REFUSED = Problem(
     "population_shape_refused",
-    "The population shape has {count} problems; nothing was made.",
+    "The population shape has {count:problem|problems}; nothing was made.",
     "Correct every place that is listed, then run again.",
 )
 SHAPE_UNREADABLE = Problem(
@@ -52,7 +52,7 @@ PROVINCE_UNKNOWN = Problem(
 )
 PEOPLE_IMPOSSIBLE = Problem(
     "population_people_impossible",
-    "{people} people cannot live in {households} households of 1 to 12.",
+    "{people:person|people} cannot live in {households:household|households} of 1 to 12.",
     "Give between {least} and {most} people, or change the number of households.",
 )
 TOO_MANY_PLANTED = Problem(

@@ -36,7 +36,8 @@ from simulations.scenario.reading import Course
 
 POPULATION_WEIGHTS = Problem(
     "population_weights",
-    "{households} households of the population have no weight above zero.",
+    "{households:household of the population has|households of the population have} no weight"
+    " above zero.",
     "Give every household a weight above zero: how many households it stands for.",
 )
 POPULATION_NOBODY = Problem(

@@ -26,7 +26,7 @@ from simulations.scenario.model import MONTHS_MAX, Change, Grant, Scenario
 
 SCENARIO_REFUSED = Problem(
     "scenario_refused",
-    "The scenario has {problems} problems; nothing was computed.",
+    "The scenario has {problems:problem|problems}; nothing was computed.",
     "Correct every place that is listed, then run it again.",
 )
 SCENARIO_HORIZON = Problem(

@@ -359,7 +359,7 @@ def test_processor_runs_as_a_program(tmp_path: Path) -> None:
         *("--fee-minor-per-load", "50", "--settle", "2026-08-02"),
     ]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert run.stdout == "1 files taken, 1 settlement files written\n"
+    assert run.stdout == "files taken: 1, settlement files written: 1\n"
     first, second = sorted((tmp_path / "outbox").iterdir())
     assert first.read_bytes() == (GOLDEN / "result.txt").read_bytes()
     assert second.name == "000002-settlement.txt"

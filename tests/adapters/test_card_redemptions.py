@@ -157,7 +157,9 @@ def test_the_program_reports_uses_when_asked(world: World) -> None:
     run = subprocess.run(
         [*command, *map(str, folders), *given_percent], capture_output=True, text=True, check=True
     )
-    assert run.stdout == "0 files taken, 0 settlement files written, 1 redemption files written\n"
+    assert run.stdout == (
+        "files taken: 0, settlement files written: 0, redemption files written: 1\n"
+    )
     assert used(world) == [("001", "CPT000000001", 12_500, "V002")]
 
 

@@ -126,6 +126,14 @@ def test_a_mistake_in_a_statement_keeps_its_text(counted: Database) -> None:
         connection.execute("SELECT 1 FROM no_such_table")
 
 
+def test_a_database_without_our_tables_says_how_to_set_it_up(counted: Database) -> None:
+    with (
+        pytest.raises(Refusal, match=r"database_not_set_up: .*`cva init`"),
+        reading(counted.engine()) as connection,
+    ):
+        connection.execute("SELECT 1 FROM nowhere.programme")
+
+
 def test_a_database_that_is_not_there_is_gone(tmp_path: Path) -> None:
     nowhere = URL.create(
         "postgresql+psycopg", username="cva_app", database="cva", query={"host": str(tmp_path)}

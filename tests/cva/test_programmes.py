@@ -105,7 +105,7 @@ def test_what_is_wrong_with_a_programme_is_shown_in_its_line(
     assert (found.problem.code, found.place.file) == (code, path.name)
     assert first <= found.place.row <= last
     assert found.remedy
-    with pytest.raises(Refusal, match=r"^programme_refused: .* 1 problems") as refused:
+    with pytest.raises(Refusal, match=r"^programme_refused: .* 1 problem ") as refused:
         load(path)
     assert refused.value.findings == (found,)
 

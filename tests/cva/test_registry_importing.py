@@ -72,7 +72,7 @@ def test_household_is_stored_and_opens_again(office: Office) -> None:
         2,
     )
     assert summary.findings == {}
-    assert str(summary) == "1 records: 1 added, 0 revised, 0 unchanged, 0 refused."
+    assert str(summary) == "1 record: 1 added, 0 revised, 0 unchanged, 0 refused."
     household_id, revision, wrapped, sealed, answers, roster_size = office.one(
         "SELECT household_id, revision, wrapped, sealed, answers, roster_size"
         " FROM registry.live JOIN registry.household_key USING (household_id)"

@@ -163,6 +163,29 @@ def test_a_programme_file_runs_as_a_pack_does(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_pack_that_comes_with_the_program_runs_by_its_name(tmp_path: Path) -> None:
+    facts = "legal_status,lives_in_camp,address_registered,insured_work,owns_property"
+    (tmp_path / "H.csv").write_text(
+        f"household_id,{facts}\nhh_a,temporary_protection,false,true,false,false\n"
+    )
+    (tmp_path / "M.csv").write_text(
+        "household_id,member_id,sex,birth_date,counted_in_payment,disability_report,"
+        "disability_percent\n" + "".join(
+            f"hh_a,{at},female,{born},true,false,0\n"
+            for at, born in enumerate(("1990-01-01", "2015-01-01"))
+        )
+    )  # fmt: skip
+    ran = run_on_files(
+        Path("essn-2023"), tmp_path / "H.csv", tmp_path / "M.csv", date(2023, 11, 1),
+        tmp_path / "out.parquet", grant_minor=10**9,
+    )  # fmt: skip
+    assert (ran.totals.selected, ran.totals.amount_minor) == (1, 2 * 50_000 + 60_000)
+    # Whoever reads this must know that the pack before it took nobody away.
+    assert ran.after == ("c-essn",)
+    with pytest.raises(Refusal, match="pack_unknown"):
+        run_on_files(Path("essn"), *[tmp_path / "none"] * 2, date(2023, 11, 1), tmp_path / "o")
+
+
 def test_lists_with_problems_are_refused_with_all_of_them(folder: Path) -> None:
     (folder / "H.csv").write_text("household_id,rcsi,has_iban\nhh_a,Amal Yusuf,true\n,3,\n")
     done = typed(folder, *RUN)
@@ -189,6 +212,13 @@ def test_a_run_that_is_refused_leaves_the_last_answer_alone(folder: Path) -> Non
     with pytest.raises(Refusal, match="plain_files_refused"):
         rows_of(folder)
     assert (folder / "decisions.parquet").read_bytes() == before
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(folder: Path) -> None:
+    files = [folder / name for name in ("pack.yaml", "nothing.csv", "M.csv")]
+    for out, why in ((folder / "none" / "out.parquet", "there is no folder"), (folder, "a folder")):
+        with pytest.raises(Refusal, match=f"rules_out: .*{why}"):
+            run_on_files(*files, date(2026, 3, 1), out)
 
 
 # --- check -----------------------------------------------------------------------------------

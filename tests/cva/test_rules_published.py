@@ -121,6 +121,23 @@ def test_a_pack_alone_explains_nobody() -> None:
     assert str(result.exception).startswith("explain_without_files: ")
 
 
+def test_one_list_of_two_is_no_caseload() -> None:
+    words = ["diff", "pmt", "pmt", "--on", ON, "--households", "h.csv"]
+    for more in ([], ["--members", "m.csv", "--run", "run_1"]):
+        said = str(CliRunner().invoke(app, [*words, *more]).exception)
+        assert said.startswith("diff_on_what: ")
+
+
+def test_a_household_that_is_not_listed_is_not_found(tmp_path: Path) -> None:
+    counts = ",".join(COUNTS.values())
+    (tmp_path / "h.csv").write_text(f"household_id,{counts}\n", encoding="utf-8")
+    (tmp_path / "m.csv").write_text("household_id,member_id\n", encoding="utf-8")
+    files = ["--households", tmp_path / "h.csv", "--members", tmp_path / "m.csv", "--on", ON]
+    words = ["explain", "achieng", "--file", PACK, *files]
+    said = str(CliRunner().invoke(app, [str(word) for word in words]).exception)
+    assert said.startswith("household_not_listed: The file h.csv has no household achieng.")
+
+
 def test_the_commands_stand_in_the_group() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert {"check", "run", "publish", "list", "explain", "diff", "replay"} <= names

@@ -7,6 +7,8 @@ from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
+import duckdb
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,9 +16,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from eligibility.assessment import assess
+from eligibility.rules import terms
+from eligibility.rules.checked import rules_of
 from eligibility.rules.explain import explain
 from eligibility.rules.pack import RulePack
+from eligibility.rules.phrases import Language
+from eligibility.rules.telling import tell
+from eligibility.rules.terms import Const, Kind
 from ledgers.problems import Refusal
+from tests.eligibility.engines import Asked, in_duckdb, in_postgres, in_rows
 from tests.eligibility.packs import findings_of, pack_of, placed
 from tests.eligibility.snapshots import HOUSEHOLDS, MEMBERS
 
@@ -31,6 +39,10 @@ parameters:
   each: {type: money, source: Circular 1, values: {2020-01-01: 120.00, 2026-01-01: 155.55}}
   share: {type: ratio, source: Circular 2, values: {2020-01-01: 0.8}}
   unit: {type: money, source: Circular 3, values: {2020-01-01: 25.00}}
+  turn:
+    type: text
+    source: Circular 4
+    values: {2020-01-01: first, 2026-01-01: second, 2026-04-01: third}
 score: "0"
 selection: {order: highest_score_first, households: 1000}
 entitlement: """
@@ -144,7 +156,20 @@ def read_plainly(said: Row, household: Row, people: Sequence[Row]) -> tuple[dict
         due = max(due, minor(said["at_least"]))
     if due and "at_most" in said:
         due = min(due, minor(said["at_most"]))
+    if "instalments" in said:
+        due = shared(int(due), said["instalments"]["shares"], minor(said.get("round_to", "0.01")))
     return parts, int(due)
+
+
+def shared(whole: int, shares: Mapping[str, int], unit: int, turn: str = "second") -> int:
+    """What one instalment gets: cut to units, then one unit each to the largest remainders."""
+    exact = {one: Fraction(whole // unit * share, sum(shares.values())) for one, share in
+             shares.items()}  # fmt: skip
+    cut = {one: int(part) for one, part in exact.items()}
+    order = sorted(shares, key=lambda one: (cut[one] - exact[one], one))
+    raised = order[: whole // unit - sum(cut.values())]
+    largest = min(shares, key=lambda one: (-shares[one], one))
+    return (cut[turn] + (turn in raised)) * unit + (whole % unit if turn == largest else 0)
 
 
 # --- any entitlement, any household ----------------------------------------------------------
@@ -174,6 +199,7 @@ BASES = st.one_of(
         "medical": {"label": LABELS, "at_most": "p.each"},
     }}}),
 )  # fmt: skip
+TURNS = ("first", "second", "third")
 REST = st.fixed_dictionaries(
     {},
     optional={
@@ -189,6 +215,10 @@ REST = st.fixed_dictionaries(
         "at_least": st.just("100.00"),
         "at_most": st.just("2750.00"),
         "round_to": st.sampled_from(["p.unit", "50.00", "0.05"]),
+        "instalments": st.fixed_dictionaries({
+            "shares": st.fixed_dictionaries(dict.fromkeys(TURNS, st.integers(1, 7))),
+            "due": st.just("p.turn"),
+        }),
     },
 )  # fmt: skip
 
@@ -197,6 +227,8 @@ def fitting(said: tuple[Row, Row]) -> Row:
     whole = {**said[1], **said[0]}
     if "top_ups" not in whole and {"flat", "case_by_case"} & whole.keys():
         whole.pop("payable", None)
+    if {"attendance", "case_by_case"} & whole.keys():
+        whole.pop("instalments", None)
     return whole
 
 
@@ -300,6 +332,112 @@ def test_parameters_give_an_amount_its_date(tmp_path: Path) -> None:
     assert amounts == [24_000, 31_110]
 
 
+IN_PARTS = {
+    "by_size": {1: "1000.00", 2: "1750.00"}, "round_to": "50.00",
+    "instalments": {"shares": {"first": 2, "second": 2, "third": 1}, "due": "p.turn"},
+}  # fmt: skip
+
+
+def test_each_cycle_pays_its_instalment_and_together_they_pay_the_whole(tmp_path: Path) -> None:
+    rules = pack(tmp_path, IN_PARTS)
+    days = (date(2025, 12, 31), date(2026, 1, 1), date(2026, 4, 1))
+    for people, whole, parts in (
+        ([ADULT], 100_000, [40_000, 40_000, 20_000]),
+        ([ADULT, CHILD], 175_000, [70_000, 70_000, 35_000]),
+    ):
+        told = [explain({"has_roster": True}, people, rules, day) for day in days]
+        assert [why.amount_minor for why in told] == parts
+        assert sum(parts) == whole
+        assert [(why.part.instalment, why.part.share, why.part.of, why.part.whole.low)
+                for why in told] == [("first", 2, 5, whole), ("second", 2, 5, whole),
+                                     ("third", 1, 5, whole)]  # fmt: skip
+    ((_, _, minor_due),) = [due(tmp_path, IN_PARTS, [ADULT])]
+    assert minor_due == 40_000
+
+
+def test_an_instalment_is_told_with_the_whole_that_it_is_of(tmp_path: Path) -> None:
+    rules = pack(tmp_path, IN_PARTS)
+    why = explain({"has_roster": True}, [ADULT], rules, ON)
+    said = {language: [line.text for line in tell(why, rules_of(rules), language)]
+            for language in Language}  # fmt: skip
+    assert "Instalment second: 2/5 of 1,000.00 TRY in all" in said[Language.EN]
+    assert "Taksit second: toplam 1.000,00 TRY tutarının 2/5 payı" in said[Language.TR]
+    assert "الدفعة second: 2/5 من المبلغ الكلي 1,000.00 TRY" in said[Language.AR]
+    words = HEAD.replace(
+        "score:", "words: {second: {tr: ikinci taksit, en: in March, ar: الثانية}}\nscore:"
+    )
+    named = pack_of(tmp_path, words + written(IN_PARTS).removeprefix(HEAD))
+    told = tell(explain({"has_roster": True}, [ADULT], named, ON), rules_of(named), Language.EN)
+    assert "Instalment in March: 2/5 of 1,000.00 TRY in all" in [line.text for line in told]
+
+
+def test_what_rounding_and_bounds_changed_is_told(tmp_path: Path) -> None:
+    block = {"per_person": "155.55", "people_max": 9, "round_to": "p.unit", "at_most": "300.00"}
+    rules = pack(tmp_path, block)
+    changed = {"rounded to a multiple of 25.00 TRY", "at most 300.00 TRY"}
+    for count, amount, said in ((1, 15_000, changed), (4, 30_000, changed)):
+        why = explain({"has_roster": True}, [ADULT] * count, rules, ON)
+        told = {line.text for line in tell(why, rules_of(rules), Language.EN)}
+        assert (why.amount_minor, told & changed) == (amount, said)
+    as_it_was = pack(tmp_path, {**block, "per_person": "50.00"})
+    why = explain({"has_roster": True}, [ADULT] * 2, as_it_was, ON)
+    assert not {line.text for line in tell(why, rules_of(as_it_was), Language.EN)} & changed
+
+
+def test_of_an_amount_that_is_not_known_no_instalment_is(tmp_path: Path) -> None:
+    block = {**IN_PARTS, "payable": "m.age < 18"}
+    nobody = {**ADULT, "birth_date": None}
+    assert due(tmp_path, block, [CHILD, nobody]) == ("review", "review:amount", None)
+    assert due(tmp_path, block, [CHILD, CHILD, nobody]) == ("eligible", "selected", 70_000)
+
+
+AMOUNTS = [0, 1, 49, 100, 101, 12_345, 99_999, 2**31, 10**12 + 7, 2**53 - 1, 9 * 10**15 + 1, None]
+LINES = {"a": 997, "b": 1_000, "c": 1_000, "d": 1}
+
+
+@pytest.mark.parametrize("unit", [1, 50, 10_000])
+def test_ties_go_to_the_smaller_line_and_parts_come_to_the_whole_on_every_engine(
+    unit: int, app: psycopg.Connection
+) -> None:
+    whole = terms.Input(Kind.MONEY, "whole")
+    parts = [
+        terms.Instalment(
+            Kind.MONEY, whole, tuple(LINES.items()), terms.Param(Kind.TEXT, line),
+            Const(Kind.MONEY, unit),
+        )
+        for line in LINES
+    ]  # fmt: skip
+    cases = [({"whole": amount, "has_roster": True}, []) for amount in AMOUNTS]
+    asked = Asked(
+        parts, cases, {"whole": Kind.MONEY, "has_roster": Kind.BOOL}, {},
+        {line: line for line in LINES}, ON,
+    )  # fmt: skip
+    rows = in_rows(asked)
+    for amount, answers in zip(AMOUNTS, rows, strict=True):
+        if amount is None:
+            assert answers == [(None, None)] * len(LINES)
+            continue
+        expected = [shared(amount, LINES, unit, line) for line in LINES]
+        assert answers == [(part, part) for part in expected]
+        assert sum(expected) == amount
+    assert in_duckdb(asked) == rows
+    assert in_postgres(asked, app) == rows
+
+
+def test_a_part_that_the_books_cannot_weigh_stops_the_run() -> None:
+    part = terms.Instalment(
+        Kind.MONEY, terms.Input(Kind.MONEY, "whole"), (("a", 1), ("b", 1_000)),
+        terms.Param(Kind.TEXT, "due"), Const(Kind.MONEY, 1),
+    )  # fmt: skip
+    kinds = {"whole": Kind.MONEY, "has_roster": Kind.BOOL}
+    asked = Asked([part], [({"whole": 10**16, "has_roster": True}, [])], kinds, {},
+                  {"due": "a"}, ON)  # fmt: skip
+    with pytest.raises(Refusal, match="rule_overflow"):
+        in_rows(asked)
+    with pytest.raises(duckdb.OutOfRangeException):
+        in_duckdb(asked)
+
+
 def test_an_amount_that_the_books_cannot_hold_stops_the_run(tmp_path: Path) -> None:
     rules = pack(tmp_path, {"per_person": "999999999999999.00", "people_max": 100})
     crowd = [({"has_roster": False, "declared_size": 100}, [])]
@@ -337,6 +475,30 @@ def test_all_problems_of_an_entitlement_are_shown_in_their_places(tmp_path: Path
     ]
     bounds = {"flat": "5.00", "at_least": "20.00", "at_most": "10.00"}
     assert codes(tmp_path, bounds) == [("pack_bounds_cross", "entitlement.at_least")]
+
+
+def test_an_instalment_that_has_no_share_or_no_name_is_found(tmp_path: Path) -> None:
+    block = {**IN_PARTS, "instalments": {"shares": {"first": 2, "last": 1}, "due": "p.turn"}}
+    assert codes(tmp_path, block) == [
+        ("pack_instalment_unknown", "parameters.turn.values.2026-01-01"),
+        ("pack_instalment_unknown", "parameters.turn.values.2026-04-01"),
+    ]
+    for name, code in (("p.each", "rule_type"), ("p.nothing", "rule_name_unknown")):
+        block = {**IN_PARTS, "instalments": {"shares": {"first": 2, "last": 1}, "due": name}}
+        assert codes(tmp_path, block) == [(code, "entitlement.instalments.due")]
+
+
+def test_nothing_is_rounded_to_a_unit_of_zero_on_any_day(tmp_path: Path) -> None:
+    for unit in ("0.00", "0"):
+        assert codes(tmp_path, {"flat": "5.00", "round_to": unit}) == [
+            ("pack_rounded_to_nothing", "entitlement.round_to")
+        ]
+    text = written({"flat": "5.00", "round_to": "p.unit"})
+    later = text.replace("{2020-01-01: 25.00}", "{2020-01-01: 25.00, 2027-01-01: 0.00}")
+    found = placed(findings_of(tmp_path, later))
+    assert [(code, field.split(",")[0]) for code, _, field in found] == [
+        ("pack_rounded_to_nothing", "parameters.unit.values.2027-01-01")
+    ]
 
 
 def test_a_block_reads_only_inputs_that_the_pack_declares(tmp_path: Path) -> None:

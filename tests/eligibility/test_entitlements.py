@@ -47,6 +47,8 @@ def test_what_is_named_or_depends_on_who_counts_has_no_tariff() -> None:
     assert tariff(by_size={1: "p.small", 2: "10.00"}) == ()
     assert tariff(per_person="10.00", people_max=2, payable="m.age < 18") == ()
     assert tariff(flat="10.00", at_most="p.cap") == ()
+    in_parts = {"shares": {"one": 1, "two": 1}, "due": "p.turn"}
+    assert tariff(flat="10.00", instalments=in_parts) == ()
 
 
 def test_a_currency_has_the_decimals_it_has() -> None:
@@ -58,7 +60,7 @@ def test_a_currency_has_the_decimals_it_has() -> None:
 
 
 def test_an_amount_that_comes_to_nothing_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"^entitlement_nothing: .* 1 people"):
+    with pytest.raises(Refusal, match=r"^entitlement_nothing: .* 1 person"):
         tariff(flat="20.00", round_to="50.00")
 
 
@@ -84,6 +86,11 @@ def test_an_amount_that_comes_to_nothing_is_refused() -> None:
         {"attendance": {"unit": "day", "per_member": "1.00"}},
         {"attendance": {"unit": "day", "per_unit": "1.00", "units_max": 3, "per_member": "1.00"}},
         {"case_by_case": {"items": {}}},
+        {"flat": "1.00", "instalments": {"shares": {"only": 1}, "due": "p.turn"}},
+        {"flat": "1.00", "instalments": {"shares": {"one": 1, "two": 0}, "due": "p.turn"}},
+        {"flat": "1.00", "instalments": {"shares": {"one": 1, "two": 1}, "due": "turn"}},
+        {"attendance": {"unit": "day", "per_unit": "1.00", "units_max": 3},
+         "instalments": {"shares": {"one": 1, "two": 1}, "due": "p.turn"}},
         {"flat": "1.00", "add_ons": ({"id": "x", "label": LABEL, "amount": "1.00"},)},
         {"flat": "1.00",
          "add_ons": ({"id": "x", "label": LABEL, "amount": "1.00", "when": "a", "people_max": 2},)},
@@ -103,6 +110,7 @@ def test_ties_of_a_split_go_to_the_smaller_line_whatever_order_they_come_in() ->
         "line_1": 334, "line_2": 333, "line_3": 333,
     }  # fmt: skip
     assert shared_out(100_00, {"a": 1, "b": 2}, unit_minor=50_00) == {"a": 5000, "b": 5000}
+    assert shared_out(100_07, {"a": 1, "b": 2}, unit_minor=50_00) == {"a": 5000, "b": 5007}
     with pytest.raises(Refusal, match="weights_unusable"):
         shared_out(100, {"a": 0, "b": 0})
 
@@ -119,8 +127,11 @@ def test_a_split_keeps_the_total_and_nobody_is_a_unit_off(
     if whole == 0:
         return
     parts = shared_out(total, weights, unit)
-    assert sum(parts.values()) == total // unit * unit
+    assert sum(parts.values()) == total
     for line, part in parts.items():
         exact_times_whole = total // unit * weights[line]
         assert abs(part // unit * whole - exact_times_whole) < whole
-        assert part % unit == 0
+    largest = min(line for line in weights if weights[line] == max(weights.values()))
+    assert {line: part % unit for line, part in parts.items()} == {
+        line: total % unit if line == largest else 0 for line in weights
+    }

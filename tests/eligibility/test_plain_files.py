@@ -141,8 +141,18 @@ def test_columns_are_missing_or_stand_twice(files: Files) -> None:
     ]
 
 
-def test_a_file_with_other_separators_is_told_what_it_lacks(files: Files) -> None:
-    assert len(files.problems(HOUSEHOLDS.replace(",", ";"))) == 4
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (HOUSEHOLDS.replace(",", ";").encode(), "divided by semicolons"),
+        (HOUSEHOLDS.replace(",", "\t").encode(), "divided by tabs"),
+        (HOUSEHOLDS.encode("utf-16"), "perhaps UTF-16"),
+        (HOUSEHOLDS.encode("utf-16-be"), "perhaps UTF-16"),
+    ],
+)
+def test_a_file_of_another_shape_is_told_so_once(files: Files, content: bytes, why: str) -> None:
+    with pytest.raises(Refusal, match=f"plain_file_unreadable: .*{why}"):
+        files.read(content)
 
 
 @pytest.mark.parametrize("text", ["", "\n", HOUSEHOLDS + 'hh_a,1,1,"true\n'])

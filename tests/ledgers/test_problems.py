@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgers.problems import PROBLEMS, Place, Problem, Refusal, Weight, masked
+from ledgers.problems import PROBLEMS, Place, Problem, Refusal, Weight, counted, masked
 
 SUM_WRONG = Problem(
     "sum_wrong_in_a_test", "The sum of {file} is {sum}.", "Add it up again.", weight=Weight.REFUSED
@@ -31,6 +31,21 @@ def test_a_refusal_says_what_why_and_what_to_do() -> None:
     assert [str(f) for f in told.findings] == [
         "a.csv, row 7, sum: sum_wrong_in_a_test: The sum of a.csv is 3. Add it up again."
     ]
+
+
+def test_what_is_counted_is_said_for_one_and_for_more() -> None:
+    found = Problem(
+        "found_in_a_test", "{rows:row is|rows are} lost of {of}.", "Keep {of:row|rows}."
+    )
+    told = [found.refusal(rows=rows, of=1) for rows in (0, 1, 2, 1_200, "1")]
+    assert [refusal.sentence for refusal in told] == [
+        "0 rows are lost of 1.", "1 row is lost of 1.", "2 rows are lost of 1.",
+        "1,200 rows are lost of 1.", "1 row is lost of 1.",
+    ]  # fmt: skip
+    assert found.finding(Place(), rows=1, of=3).remedy == "Keep 3 rows."
+    assert found.general == ("{rows} rows are lost of {of}.", "Keep {of} rows.")
+    assert counted(21, "day", "days") == "21 days"
+    PROBLEMS.pop("found_in_a_test")
 
 
 @given(st.text(min_size=1, max_size=60))

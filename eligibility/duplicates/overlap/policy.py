@@ -36,7 +36,7 @@ from ledgers.problems import Finding, Problem
 
 OVERLAP_POLICY_REFUSED = Problem(
     "overlap_policy_refused",
-    "The overlap policy has {problems} problems and cannot be used.",
+    "The overlap policy has {problems:problem|problems} and cannot be used.",
     "Correct the places listed and check it again.",
 )
 OVERLAP_NEED_MISSING = Problem(

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cva import explaining
+from cva.database.connect import transaction
+from eligibility.rules.phrases import Language
 from ledgers.problems import Refusal
 from tests.cva.payments.agency import House
 from tests.cva.selection.office import LABEL, Office, office_with
@@ -70,6 +73,20 @@ def test_both_are_decided_in_one_go_and_each_says_why(office: Office) -> None:
     assert office.assess(first, second) == runs
     for run in runs:
         office.again(run)
+    assert {name: standing(office, name, runs[1].run_id) for name in served} == {
+        "Layla Haddad": "Taken by the rules first, which come first.",
+        "Yusuf Saleh": "Taken by the rules first, which come first.",
+        "Maryam Aziz": "To be looked at for the rules first, which come first.",
+        "Hasan Omar": "Served now (rank 1).",
+    }
+
+
+def standing(office: Office, name: str, run_id: str) -> str:
+    """The first line of an explanation: whether the household is served now."""
+    work = office.folder / "explaining"
+    with transaction(office.agency.engine) as conn:
+        told = explaining.explain_stored(conn, office.id_of(name), run_id, work, Language.EN)
+    return told[0].text
 
 
 def test_a_later_programme_is_not_assessed_alone_nor_first(office: Office) -> None:
