@@ -4,11 +4,11 @@ What stands in a table already is moved by `transfers`; what a program reads fro
 message comes here, line by line. The lines of a list have their accounts, currency, grant,
 programme, cycle and provider in common; each has its own amount, wallet, location and instruction.
 
-The lines are read once, and are on their way into the database while the next are read: memory stays
-the same however many there are. The key is claimed before the first line is sent, with the digest of
-what is common. The lines are not hashed with it: they stand as they were given, for good, so a
-repetition is held against them, line by line and in their order, and changes nothing. An empty list
-records nothing and claims no key.
+The lines are read once, and are on their way into the database while the next are read: memory
+stays the same however many there are. The key is claimed before the first line is sent, with the
+digest of what is common. The lines are not hashed with it: they stand as they were given, for good,
+so a repetition is held against them, line by line and in their order, and changes nothing. An empty
+list records nothing and claims no key.
 
 Everything else is the database's: that lines fit their accounts, limits, balances, and the place in
 the log, which the entry takes at commit.

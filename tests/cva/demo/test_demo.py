@@ -108,15 +108,15 @@ def test_demo_pays_everybody_who_was_selected_once(first: Play) -> None:
 
     assert told["market-card"]["selected"] == "92 households"
     assert told["market-card"]["stopped"] == "4 lines: 4 duplicate"
-    assert told["market-card"]["UNKNOWN"] == "1 lines, 1 resolved later"
+    assert told["market-card"]["UNKNOWN"] == "1 line, 1 resolved later"
     assert told["market-card"]["delivered"] == (
         "90 households, 450 people in 3 provinces, after follow-up"
     )
     assert told["debit-card"]["delivered"] == (
-        "40 households, 190 people in 1 provinces, after follow-up"
+        "40 households, 190 people in 1 province, after follow-up"
     )
     assert told["bank-transfer"]["delivered"] == (
-        "20 households, 110 people in 1 provinces, after follow-up"
+        "20 households, 110 people in 1 province, after follow-up"
     )
     assert "unexplained difference 0.00 TRY" in first.said
 
