@@ -28,7 +28,9 @@ from ledgers.money import parse_amount
 from ledgers.problems import Answer, Problem
 from simulations.exploring import Exploration, explored
 from simulations.months import month_after
-from simulations.projection.courses import People, run_rules
+from simulations.projection.courses import People, Runner
+from simulations.projection.drawing import first_held_minor
+from simulations.projection.ledger import held_minor
 from simulations.projection.prices import known_record
 from simulations.projection.running import Projection, project
 from simulations.rates import ecb_record
@@ -203,6 +205,7 @@ def explore(
     loaded, before = _loaded(asked.source)
     scenario, pack = loaded.scenario, loaded.courses[0].pack
     synthetic = scenario.population.synthetic
+    granted = first_held_minor(scenario) if scenario.grants else None
     found = []
     for number in range(1 if asked.snapshot else synthetic.tries):
         seeded = scenario.model_copy(update={"seed": scenario.seed + number * TRY_APART})
@@ -212,8 +215,9 @@ def explore(
             files = people.households, people.members
             represents = synthetic.represents if source == SYNTHETIC else None
             one = explored(
-                files, pack, parameter, values, scenario.start, spill=folder, represents=represents
-            )
+                files, pack, parameter, values, scenario.start, spill=folder,
+                represents=represents, grant_minor=granted,
+            )  # fmt: skip
         found.append(one)
     return tuple(found)
 
@@ -325,7 +329,7 @@ def _tries(projection: Projection, folder: Path, lots: str) -> Part | None:
     asked = scenario.population.synthetic
     if asked.tries == 1:
         return None
-    course = projection.base.loads.course
+    course, prices = projection.base.loads.course, projection.draws.base_prices
     totals = [projection.base.loads.runs[0].totals]
     for number in range(1, asked.tries):
         own = folder / f"try-{number}"
@@ -333,8 +337,8 @@ def _tries(projection: Projection, folder: Path, lots: str) -> Part | None:
             own, asked.households, scenario.seed + number * TRY_APART, scenario.start
         )
         people = People.of(*files, asked.represents)
-        [run] = run_rules(course, people, [(0, scenario.start)], lots, own)
-        totals.append(run.totals)
+        runner = Runner(people, lots, held_minor(projection.draws.terms, prices), own)
+        totals.append(runner.run(course, 0, [scenario.start]).totals)
     return tries_part(totals, projection.people)
 
 

@@ -19,7 +19,7 @@ from simulations.population import (
 from simulations.population import (
     Shape as PopulationShape,
 )
-from simulations.report.model import Report
+from simulations.report.model import Figure, Report
 from simulations.report.wording import Language, Wording
 
 app = typer.Typer(
@@ -284,20 +284,30 @@ def report(
 
 
 def _tell(report: Report, out: Path, language: Language, shape: Shape) -> None:
-    """Print the key figures and where the pages are."""
+    """Print the answer in short, the key figures and where the pages are."""
     wording = Wording(language, report.names)
-    rows = [
-        (
-            wording.word(one.key),
-            wording.says(one.value),
-            wording.says(one.low),
-            wording.says(one.high),
-        )
-        for one in report.figures
-    ]
     page = str(out / f"report.{language.value}.html")
     if shape is not Shape.TABLE:
+        rows = [
+            (wording.word(one.key), *map(wording.says, (one.value, one.low, one.high)))
+            for one in report.figures
+        ]
         rows.append((wording.word("page"), page, "", ""))
-    show(["figure", "base path", "5 %", "95 %"], rows, shape, below=["5 %", "95 %"])
-    if shape is Shape.TABLE:
-        say(page)
+        show(["figure", "base path", "5 %", "95 %"], rows, shape)
+        return
+    for sentence in report.answer:
+        say(wording.says(sentence))
+    told = [
+        (wording.word(one.key), wording.says(one.value), _range(one, wording))
+        for one in report.figures
+    ]
+    heads = [wording.word(key) for key in ("key_figures", "key_line", "spread")]
+    show(heads, told, shape, below=heads[2:])
+    say(page)
+
+
+def _range(figure: Figure, wording: Wording) -> str:
+    if figure.low is None or figure.high is None:
+        return ""
+    low, high = wording.says(figure.low), wording.says(figure.high)
+    return wording.word("from_to").format(low=low, high=high) if low != high else ""

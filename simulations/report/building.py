@@ -13,10 +13,11 @@ from simulations.population.margins import rows
 from simulations.projection.courses import People
 from simulations.projection.running import Projection
 from simulations.rates import ecb_record
-from simulations.report.answers import answer_parts
+from simulations.report.answers import answer_parts, common_parts
 from simulations.report.assumed import assumptions_part
 from simulations.report.model import Report
-from simulations.report.parts import Part, common_parts, figures, together
+from simulations.report.parts import Part, figures, together
+from simulations.report.short import short_answer
 from simulations.scenario.reading import Loaded
 
 
@@ -66,7 +67,7 @@ def report_of(
     sections, tables = together(_once(parts))
     return Report(
         scenario.title, scenario.about, scenario.question, tuple(figures(projection)), sections,
-        tables, names_of(projection.loaded), manifest,
+        tables, names_of(projection.loaded), manifest, short_answer(projection, tables),
     )  # fmt: skip
 
 

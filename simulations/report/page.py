@@ -41,6 +41,7 @@ class Shown:
     rows: list[list[str]] = field(default_factory=list)
     summary: str = ""
     more: str = ""
+    has_bands: bool = False
 
 
 def write_page(report: Report, path: Path, language: Language) -> None:
@@ -61,6 +62,7 @@ def page_of(report: Report, language: Language) -> str:
         words=wording,
         title=wording.label(report.title),
         about=wording.label(report.about),
+        answer=[wording.says(sentence) for sentence in report.answer],
         figures=[_figure(figure, wording) for figure in report.figures],
         population=_population(report, wording),
         sections=list(_sections(report, wording)),
@@ -110,6 +112,7 @@ def _with_table(
         ],
         wording.word("table_of" if chart else "table_alone"),
         more,
+        section.chart is not None and section.chart.form == "fan",
     )  # fmt: skip
 
 

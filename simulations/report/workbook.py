@@ -61,6 +61,9 @@ def _summary(sheet: Worksheet, report: Report, wording: Wording) -> None:
     sheet["A1"].font = Font(bold=True, size=14)
     sheet.append([wording.label(report.about)])
     sheet.append([])
+    for sentence in report.answer:
+        sheet.append([wording.says(sentence)])
+    sheet.append([])
     for figure in report.figures:
         spread = [wording.says(figure.low), wording.says(figure.high)]
         sheet.append([wording.word(figure.key), wording.says(figure.value), *spread])

@@ -113,7 +113,11 @@ class Indexation(BaseModel):
 
 
 class RuleBook(BaseModel):
-    """Which rules run: a pack (a file beside the scenario) or a programme, and what is changed."""
+    """Which rules run, and what is changed of them.
+
+    `pack` is a file beside the scenario or the name of a pack that comes with the program,
+    `programme` the code of a programme that does.
+    """
 
     model_config = STRICT
 
