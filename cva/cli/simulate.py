@@ -88,7 +88,7 @@ def list_scenarios(
     language: Language = LANGUAGE, shape: Shape = typer.Option(Shape.TABLE, "--format")
 ) -> None:
     """List the scenarios that come with the program."""
-    from cva.simulating import shipped
+    from cva.scenario_sources import shipped
 
     rows = [
         (name, scenario.question, getattr(scenario.title, language.value))
@@ -109,7 +109,8 @@ def run(
     shape: Shape = FORMAT,
 ) -> None:
     """Run a scenario and write its report; a manifest runs again and must come out the same."""
-    from cva.simulating import Asked, simulate, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, simulate, work_folder
 
     settings = settings_of()
     asked = Asked(scenario, out, snapshot_of(households, members), lots, books, language)
@@ -131,7 +132,8 @@ def compare(
     shape: Shape = FORMAT,
 ) -> None:
     """Compare two scenarios, household by household where they differ, under the same chances."""
-    from cva.simulating import Asked, simulate_both, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, simulate_both, work_folder
 
     settings = settings_of()
     asked = Asked(first, out, snapshot_of(households, members), lots, books, language)
@@ -151,7 +153,8 @@ def frontier(
     shape: Shape = FORMAT,
 ) -> None:
     """Say what each transfer value reaches under the scenario's grants."""
-    from cva.simulating import Asked, simulate_frontier, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, simulate_frontier, work_folder
 
     settings = settings_of()
     asked = Asked(scenario, out, snapshot_of(households, members), books=False, language=language)
@@ -170,7 +173,8 @@ def explore(
     shape: Shape = FORMAT,
 ) -> None:
     """Try many values of one parameter at once: one cycle, on the scenario's first day."""
-    from cva.simulating import Asked, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, work_folder
     from cva.simulating import explore as explored
 
     asked = Asked(scenario, Path(), snapshot_of(households, members))

@@ -92,6 +92,8 @@ class People:
 
     def provinces(self) -> list[str]:
         """Return the provinces in which anybody lives; an unknown one has no name."""
+        if "province" not in pq.read_schema(self.households).names:
+            return []  # the rules say what a snapshot lacks
         column = pq.read_table(self.households, columns=["province"]).column("province")
         return sorted({str(province or "") for province in column.unique().to_pylist()})
 

@@ -47,7 +47,7 @@ def frontier_part(projection: Projection) -> Part:
     columns = [
         Column("value_minor", Kind.AMOUNT, HOME), Column("households", Kind.COUNT),
         Column("households_low", Kind.COUNT), Column("households_high", Kind.COUNT),
-        Column("people", Kind.COUNT), Column("month_minor", Kind.AMOUNT, HOME),
+        Column("people", Kind.COUNT), Column("spent_month_minor", Kind.AMOUNT, HOME),
         Column("coverage", Kind.SHARE), Column("adequacy", Kind.SHARE),
         Column("gap_closed_minor", Kind.AMOUNT, HOME), Column("efficient", Kind.WORD),
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def _rows(projection: Projection, found: Frontier, scale: np.float64) -> dict[st
         "value_minor": [point.value_minor for point in points],
         "households": _households(found, scale),
         "people": _scaled([point.people for point in points], scale),
-        "month_minor": _scaled([point.spent_minor for point in points], scale),
+        "spent_month_minor": _scaled([point.spent_minor for point in points], scale),
         "coverage": [point.coverage for point in points],
         "adequacy": [point.value_minor / each if each else None for point in points],
         "gap_closed_minor": _scaled([point.gap_closed_minor for point in points], scale),

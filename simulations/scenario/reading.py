@@ -30,7 +30,7 @@ from simulations.scenario.model import MONTHS_MAX, Change, Grant, Scenario
 
 SCENARIO_REFUSED = Problem(
     "scenario_refused",
-    "The scenario has {problems} problems; nothing was computed.",
+    "Nothing was computed; problems found in the scenario: {problems}.",
     "Correct every place that is listed, then run it again.",
 )
 SCENARIO_HORIZON = Problem(

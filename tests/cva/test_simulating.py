@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -11,13 +12,14 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from cva import simulating
+from cva import scenario_sources
 from cva.assessing import assess_cycle
 from cva.programmes import publishing
 from cva.programmes.loading import SHIPPED, load
 from cva.registry.importing import import_file
+from cva.scenario_sources import programme_pack
 from cva.simulated_books import books_part
-from cva.simulating import Asked, export_snapshot, programme_pack, simulate, write_again
+from cva.simulating import Asked, export_snapshot, simulate, simulate_frontier, write_again
 from eligibility.rules.checked import load_pack
 from eligibility.selection import Quota, Selection
 from ledgers.problems import Refusal
@@ -30,7 +32,7 @@ from simulations.report import folder as report_folder
 from simulations.report.building import manifest_of, report_of
 from simulations.report.page import page_of
 from simulations.report.wording import Language, words
-from simulations.scenario.reading import Loaded, fitted
+from simulations.scenario.reading import Loaded, fitted, load_scenario
 from simulations.snapshots import write_synthetic
 from tests.cva.registration import AT, VAULT, Office, open_office
 from tests.databases import Database
@@ -257,7 +259,7 @@ def test_books_that_differ_from_the_projection_are_refused(
 
 
 FULL = os.environ.get("CVA_SCENARIOS") == "full"
-SHIPPED_SCENARIOS = simulating.shipped_scenarios()
+SHIPPED_SCENARIOS = scenario_sources.shipped_scenarios()
 
 
 def smaller(loaded: Loaded) -> Loaded:
@@ -277,8 +279,8 @@ def smaller(loaded: Loaded) -> Loaded:
 
 @pytest.mark.parametrize("name", SHIPPED_SCENARIOS)
 def test_a_shipped_scenario_has_a_page_that_stands_for_itself(name: str, tmp_path: Path) -> None:
-    path = simulating.SCENARIOS / f"{name}.yaml"
-    loaded = smaller(simulating.load_scenario(path, programme_pack))
+    path = scenario_sources.SCENARIOS / f"{name}.yaml"
+    loaded = smaller(load_scenario(path, programme_pack))
     scenario = loaded.scenario
     asked = scenario.population.synthetic
     files = write_synthetic(tmp_path, asked.households, scenario.seed, scenario.start)
@@ -321,6 +323,15 @@ def test_a_report_is_written_again_in_another_language(first: Path, tmp_path: Pa
         write_again(tmp_path, tmp_path / "again.html", Language.TR)
 
 
+def test_a_report_whose_words_are_not_ours_is_refused(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "older")
+    path = tmp_path / "older" / "report.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"cost_says"', '"cost_said"'))
+
+    with pytest.raises(Refusal, match=r"^report_older"):
+        write_again(tmp_path / "older", tmp_path / "again.html", Language.TR)
+
+
 def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, work: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine", encoding="utf-8")
@@ -335,11 +346,47 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, work: 
         with pytest.raises(Refusal, match=f"^{code}"):
             simulate(asked, work)
     with pytest.raises(Refusal, match=r"^snapshot_half"):
-        simulating.snapshot_of(broken, None)
+        scenario_sources.snapshot_of(broken, None)
+    with pytest.raises(Refusal, match=r"^snapshot_file_unreadable"):
+        scenario_sources.snapshot_of(broken, broken)
     with pytest.raises(Refusal, match=r"^snapshot_file_missing"):
-        simulating.snapshot_of(broken, tmp_path / "none.parquet")
+        scenario_sources.snapshot_of(broken, tmp_path / "none.parquet")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
     assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("values", ["500", "500,500", "0,750"])
+def test_values_that_make_no_frontier_are_refused_before_anything_is_computed(
+    tmp_path: Path, work: Path, values: str
+) -> None:
+    with pytest.raises(Refusal, match=r"^frontier_values_few"):
+        simulate_frontier(Asked("frontier", tmp_path / "out", books=False), values, work)
+    assert not (tmp_path / "out").exists()
+
+
+def half_written(out: Path) -> None:
+    with report_folder.placed(out) as fresh:
+        (fresh / "report.json").write_text("{", encoding="utf-8")
+        raise KeyboardInterrupt
+
+
+def test_a_report_stays_whole_where_another_is_cancelled(
+    first: Path, tmp_path: Path, work: Path
+) -> None:
+    def interrupted(done: int, total: int | None) -> None:
+        del done, total
+        raise KeyboardInterrupt
+
+    shutil.copytree(first, tmp_path / "out")
+    before = contents(tmp_path / "out")
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(KeyboardInterrupt):
+        half_written(tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> None:
@@ -354,7 +401,7 @@ def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> No
 
     # Two courses on two days: before the change, and when it holds.
     assert told == [(400, 1600)]
-    assert contents(tmp_path / "out") == {}
+    assert not (tmp_path / "out").exists()
     assert list(work.iterdir()) == []
 
 
@@ -370,4 +417,4 @@ def test_a_snapshot_goes_into_an_empty_folder_only(
         export_snapshot(engine, office.amal, "bank-transfer", tmp_path / "snapshot")
     with pytest.raises(Refusal, match=r"^role_missing"):
         export_snapshot(engine, office.rana, "bank-transfer", tmp_path / "other")
-    assert load_pack(simulating.SCENARIOS / "basic-needs.yaml").currency == "TRY"
+    assert load_pack(scenario_sources.SCENARIOS / "basic-needs.yaml").currency == "TRY"
