@@ -25,7 +25,7 @@ from eligibility.decisions import AssessmentTotals
 from eligibility.rules.checked import parameters_on, rules_of
 from eligibility.rules.pack import RulePack
 from eligibility.selection import GRANT
-from ledgers.problems import Problem
+from ledgers.problems import Place, Problem
 from simulations.cells import Seeing
 from simulations.months import months_from
 from simulations.projection.selecting import budget_on, select_by_weight
@@ -38,7 +38,14 @@ POPULATION_WEIGHTS = Problem(
     "Give every household a weight above zero: how many households it stands for.",
 )
 
+POPULATION_WEIGHT = Problem(
+    "population_weight",
+    "The weight of this household is {weight}, and it stands for nobody.",
+    "Give it a weight above zero.",
+)
+
 WEIGHT = "weight"
+SHOWN_MAX = 20  # of the households without a weight
 MEMORY_MB = 1024
 THREADS = 2
 
@@ -65,9 +72,15 @@ class People:
         total = np.float64(rows)
         if is_weighted:
             weights = pq.read_table(households, columns=[WEIGHT]).column(WEIGHT).to_numpy()
-            wrong = int(np.count_nonzero(~(weights > 0)))
+            wrong = np.flatnonzero(~(weights > 0)).tolist()
             if wrong:
-                raise POPULATION_WEIGHTS.refusal(households=wrong)
+                found = tuple(
+                    POPULATION_WEIGHT.finding(
+                        Place(households.name, row=at + 1, field=WEIGHT), weight=weights[at]
+                    )
+                    for at in wrong[:SHOWN_MAX]
+                )
+                raise POPULATION_WEIGHTS.refusal(households=len(wrong)).with_findings(found)
             total = weights.sum()
         scale = np.array([represents / total if represents else 1.0])
         return cls(households, members, scale, is_weighted, rows)

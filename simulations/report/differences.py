@@ -141,11 +141,12 @@ def difference_parts(projection: Projection, variant: str) -> Iterator[Part]:
     }
     provinces = _counts(comparison, variant, "province", Kind.NAME)
     yield saying(provinces, Sentence("who_says", facts))
-    yield _counts(comparison, variant, "size", Kind.COUNT)
+    own = Sentence("variant_is", {"variant": Sentence("a_name", {"code": variant})})
+    yield saying(_counts(comparison, variant, "size", Kind.COUNT), own)
     if comparison.projection.base.loads.course.pack.code == _pack_code(projection, variant):
         frame = comparison.by_criterion()
         if frame["no_longer"].any():
-            yield _criteria_part(frame, variant)
+            yield saying(_criteria_part(frame, variant), own)
     for currency in ("TRY", *FOREIGN):
         yield _saving(projection, variant, currency)
 

@@ -33,7 +33,7 @@ class Heading:
 class Shown:
     """A section as the page shows it."""
 
-    key: str
+    anchor: str
     heading: str
     sentences: list[str]
     chart: Markup = field(default_factory=Markup)
@@ -101,7 +101,7 @@ def _with_table(
         rows = wording.count(len(table.frame))
         more = wording.word("rows_more").format(shown=ROWS_MAX, rows=rows)
     return Shown(
-        section.key,
+        section.table,
         *said,
         Markup(chart),  # noqa: S704 - drawn by ourselves; texts in it are escaped by the renderer
         [_heading(column, wording) for column in table.columns],

@@ -45,6 +45,10 @@ variants:
     name: {tr: Sıkı, en: Stricter, ar: أشد}
     overlay:
       - {parameter: rcsi_least, from: 2026-03-01, value: 30, source: Test}
+  - code: later
+    name: {tr: Geç, en: Later, ar: لاحقًا}
+    overlay:
+      - {parameter: rcsi_least, from: 2026-05-01, value: 25, source: Test}
 """
 UNCERTAIN = changed(
     ("exits: 0.01", "exits: {kind: beta, mean: 0.02, cases: 100}"),
@@ -111,6 +115,16 @@ def test_a_manifest_run_again_is_the_same_bytes_with_another_number_of_threads(
     assert [name for name in one if one[name] != two[name]] == []
     assert {"manifest.json", "report.xlsx", "report.ar.html", "report.json"} < one.keys()
     assert "households/stricter-households_that_differ.parquet" in one
+
+
+def test_every_variant_is_told_in_short_and_at_length(first: Path) -> None:
+    report = report_folder.read(first)
+
+    assert len(report.answer) == 2
+    for variant in ("stricter", "later"):
+        assert {f"who_by_province_{variant}", f"difference_usd_{variant}"} <= report.tables.keys()
+    page = (first / "report.en.html").read_text(encoding="utf-8")
+    assert page.count('<section id="who_by_province_') == 2
 
 
 def test_a_manifest_that_says_other_figures_is_refused(first: Path) -> None:
@@ -399,8 +413,8 @@ def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
 
-    # Two courses on two days: before the change, and when it holds.
-    assert told == [(400, 1600)]
+    # Three courses on three days: the first, and those on which one of them changes.
+    assert told == [(400, 3600)]
     assert not (tmp_path / "out").exists()
     assert list(work.iterdir()) == []
 
