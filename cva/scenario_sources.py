@@ -115,6 +115,7 @@ def snapshot_of(households: Path | None, members: Path | None) -> tuple[Path, Pa
     for path in (households, members):
         if not path.is_file():
             raise SNAPSHOT_FILE_MISSING.refusal(file=path.name)
+    for path in (households, members):
         try:
             pq.read_schema(path)
         except pa.ArrowInvalid:
