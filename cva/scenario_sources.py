@@ -33,6 +33,12 @@ SCENARIO_UNKNOWN = Problem(
     "Name one of them, or a file.",
     Answer.NOT_FOUND,
 )
+PROGRAMME_NOT_SHIPPED = Problem(
+    "programme_not_shipped",
+    "No programme {programme} comes with the program; those that do are: {known}.",
+    "Name one of them, or the file of a pack (`pack:`) beside the scenario.",
+    Answer.NOT_FOUND,
+)
 SNAPSHOT_FILE_UNREADABLE = Problem(
     "snapshot_file_unreadable",
     "The file {file} is not a file of a snapshot: it is no Parquet.",
@@ -99,7 +105,10 @@ def _from_manifest(path: Path) -> tuple[Loaded, dict[str, object]]:
 
 
 def programme_pack(code: str) -> RulePack:
-    """Return the pack of a programme that comes with the program."""
+    """Return the pack of a programme that comes with us. Raises `programme_not_shipped`."""
+    if not (SHIPPED / f"{code}.yaml").is_file():
+        known = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+        raise PROGRAMME_NOT_SHIPPED.refusal(programme=code, known=known)
     return load(SHIPPED / f"{code}.yaml").rules
 
 

@@ -48,6 +48,13 @@ POPULATION_NOBODY = Problem(
     "Check that the population and the rules belong together: provinces, inputs, parameters.",
 )
 
+POPULATION_COARSE = Problem(
+    "population_coarse",
+    "A row of the population stands for {scale} households or more, and the places or the money of"
+    " {stratum} are for fewer: nobody would be served.",
+    "Make more synthetic households, or hand over a snapshot in which each row is one household.",
+)
+
 PARTS = 32  # of the order
 
 
@@ -112,7 +119,7 @@ class Caseloads:
 def caseloads_of(course: Course, runs: Sequence[RuleRun], people: People, months: int) -> Caseloads:
     """Return the strata and flows that the runs of a course come to.
 
-    Raises `population_nobody`.
+    Raises `population_nobody`, `population_coarse`.
     """
     with duckdb.connect(":memory:", config={"threads": courses.THREADS}) as connection:
         connection.execute("SET enable_progress_bar = false")
@@ -123,6 +130,9 @@ def caseloads_of(course: Course, runs: Sequence[RuleRun], people: People, months
         if strata is None:
             raise POPULATION_NOBODY.refusal(course=course.code)
         flows, by_rules, out_by_rules = _flows(counting, runs, months)
+        selected = [counting.selected(run) for run in runs]
+        if not people.is_exact:
+            _check_grain(course, strata, (flows.start, selected[0]), people)
         return Caseloads(
             course,
             tuple(runs),
@@ -130,10 +140,27 @@ def caseloads_of(course: Course, runs: Sequence[RuleRun], people: People, months
             flows,
             by_rules,
             out_by_rules,
-            _held([counting.selected(run) for run in runs], runs, months),
+            _held(selected, runs, months),
             _held([counting.order(run) for run in runs], runs, months),
             Places.of(course, runs, months),
         )
+
+
+def _check_grain(
+    course: Course, strata: Strata, counted: tuple[Floats, Floats], people: People
+) -> None:
+    """Refuse a sample of which no row fits into the places of a stratum, or into the budget.
+
+    `counted` are those who stand in the order and those selected, by stratum.
+    """
+    standing, selected = counted
+    selection = course.pack.selection
+    places = places_of(selection) if selection.budget is None else {ALL: PLACES_MAX}
+    for name in sorted(places):
+        own = np.array([name in (quota, ALL) for quota in strata.quota])
+        if places[name] and standing[own].any() and not selected[own].any():
+            scale = int(np.rint(people.scale[0]))
+            raise POPULATION_COARSE.refusal(scale=scale, stratum=name or course.pack.code)
 
 
 def _held(found: Sequence[Floats], runs: Sequence[RuleRun], months: int) -> Floats:

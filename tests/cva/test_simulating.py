@@ -359,6 +359,8 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, work: 
     ):
         with pytest.raises(Refusal, match=f"^{code}"):
             simulate(asked, work)
+    with pytest.raises(Refusal, match=r"^programme_not_shipped: No programme nosuch .*market-card"):
+        programme_pack("nosuch")
     with pytest.raises(Refusal, match=r"^snapshot_half"):
         scenario_sources.snapshot_of(broken, None)
     with pytest.raises(Refusal, match=r"^snapshot_file_unreadable"):

@@ -215,6 +215,16 @@ def test_a_sample_selects_like_the_households_it_stands_for(tmp_path: Path, sele
     assert (totals.selected, totals.waiting) == (len(served), len(waiting))
 
 
+def test_a_sample_too_coarse_for_the_places_is_refused(tmp_path: Path) -> None:
+    loaded = scenario_of(tmp_path, STILL, pack_with(QUOTA))
+    plain = town(tmp_path)
+    five = People.of(plain.households, plain.members, represents=300)
+
+    # Five households a row: one fits into the six places of Mersin, none into the four of Antep.
+    with pytest.raises(Refusal, match=r"^population_coarse: A row .* 5 households .* of TR-27"):
+        project(loaded, five, "lots", tmp_path)
+
+
 # --- the pieces --------------------------------------------------------------------------------
 
 
