@@ -17,6 +17,7 @@ from simulations.distributions import Beta, Constant, LogNormal, Normal, Triangu
 from simulations.dynamics import (
     Flows,
     Rates,
+    Shift,
     caseload,
     caseload_by_stratum,
     checked_months,
@@ -181,6 +182,7 @@ def test_cohorts_add_up_to_the_walk_month_by_month(seed: int, months: int, strat
         rng.uniform(0, 9, (months if seed % 2 else 1, strata)),
         rng.uniform(0, 5, (months, strata)),
         rng.uniform(0, 1, (months, strata)),
+        {1: Shift(np.arange(strata), rng.permutation(strata), rng.uniform(0, 1, strata))},
     )
     uncertain = Rates(
         rng.uniform(0, 2, (4, months)),
