@@ -32,6 +32,7 @@ from simulations.report import folder as report_folder
 from simulations.report.building import manifest_of, report_of
 from simulations.report.page import page_of
 from simulations.report.wording import Language, words
+from simulations.report.workbook import SHEET_NAME_MAX
 from simulations.scenario.reading import Loaded, fitted, load_scenario
 from simulations.snapshots import write_synthetic
 from tests.cva.registration import AT, VAULT, Office, open_office
@@ -323,6 +324,14 @@ def test_every_word_is_there_in_three_languages_with_the_same_facts() -> None:
         assert set(said) == {"en", "tr", "ar"}, key
         assert facts(said["en"]) == facts(said["tr"]) == facts(said["ar"]), key
         assert all(text.strip() for text in said.values()), key
+
+
+def test_headings_are_names_of_sheets_as_they_stand(first: Path) -> None:
+    report = report_folder.read(first)
+
+    for section in report.sections:
+        for said in words()[section.key].values():
+            assert len(said) <= SHEET_NAME_MAX, said
 
 
 def test_a_report_is_written_again_in_another_language(first: Path, tmp_path: Path) -> None:
