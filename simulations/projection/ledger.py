@@ -28,7 +28,6 @@ from simulations.projection.prices import Prices
 from simulations.randomness import Floats, Ints
 from simulations.rates import MILLION, foreign_minor, indexed_minor, rounded_millionths, try_minor
 from simulations.scenario.model import Grant, Indexation, Scenario
-from simulations.scenario.reading import pays_in
 
 HOME = "TRY"
 PERCENT = 10_000  # millionths
@@ -133,7 +132,7 @@ def _fund(grant: Grant, months: Sequence[date]) -> Fund:
         parse_amount(str(grant.amount), grant.currency),
         None if ceiling is None else parse_amount(str(ceiling), grant.currency),
         grant.lead_months,
-        tuple(pays_in(grant, month) for month in months),
+        tuple(map(grant.pays_in, months)),
         frozenset(grant.provinces),
     )
 

@@ -1,15 +1,12 @@
 """From a scenario file to a scenario that fits its rule packs, with every problem in its place.
 
 What a single field can be is said in `model`; here is what has to fit together: days, rates,
-grants, the parameters that an overlay changes, what a question needs. A pack named by a file is
-looked for beside the scenario, or among those that come with the program; a programme's pack is
-handed over by whoever knows programmes. What a pack asks for and a scenario cannot do is refused,
-never left out.
+grants, overlays, what a question needs. A pack is a file beside the scenario or comes with the
+program. What a pack asks for and a scenario cannot do is refused, never left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -363,7 +360,7 @@ class _Fitting:
             days = {"grant": grant.code, "first": grant.first_day, "last": grant.last_day}
             if grant.last_day < grant.first_day:
                 self.report(SCENARIO_GRANT_WINDOW, (*path, "to"), **days)
-            elif not any(pays_in(grant, month) for month in months):
+            elif not any(map(grant.pays_in, months)):
                 self.report(SCENARIO_GRANT_OUTSIDE, (*path, "to"), **days)
 
     def check_amounts(self, grant: Grant, path: YamlPath) -> None:
@@ -401,12 +398,3 @@ class _Fitting:
                 self.report(
                     SCENARIO_FACT_UNKNOWN, path, pack=self.packs[0].code, fact=name, known=known
                 )
-
-
-def pays_in(grant: Grant, month: date) -> bool:
-    """Say whether the grant can pay in a month: drawn and paid within its window.
-
-    What is paid on the first day of a month was drawn `lead_months` before.
-    """
-    drawn = month_after(month, -grant.lead_months)
-    return grant.first_day.replace(day=1) <= drawn and month <= grant.last_day
