@@ -234,6 +234,21 @@ class Answers:
         return Pair(np.where(before, -OPEN, low), np.where(before, OPEN, high))
 
     @build.register
+    def _bounded(self, term: terms.Bounded) -> Pair:
+        least, most = (None if end is None else self.stated(end) for end in (term.least, term.most))
+        return Pair(*(_held(end, least, most) for end in self.pair(term.term)))
+
+    @build.register
+    def _rounded(self, term: terms.Rounded) -> Pair:
+        unit = self.stated(term.unit)
+        return Pair(*(_to_unit(end, unit) for end in self.pair(term.term)))
+
+    def stated(self, term: terms.Const | terms.Param) -> int:
+        """Return a number that is written out, or the value of the parameter that is named."""
+        value = term.value if isinstance(term, terms.Const) else self.parameters[term.name]
+        return int(value) if isinstance(value, int) else 0
+
+    @build.register
     def _choice(self, term: terms.Choice) -> Pair:
         when, then, other = self.pair(term.when), self.pair(term.then), self.pair(term.other)
         if term.kind is Kind.BOOL:
@@ -245,6 +260,22 @@ class Answers:
             np.where(yes, then.low, np.where(maybe, low, other.low)),
             np.where(yes, then.high, np.where(maybe, high, other.high)),
         )
+
+
+def _held(end: Ints, least: int | None, most: int | None) -> Ints:
+    """Return an end within its bounds; 0 and an open end stay what they are."""
+    held = end if least is None else np.maximum(end, least)
+    held = held if most is None else np.minimum(held, most)
+    return np.where((end == 0) | (np.abs(end) >= OPEN), end, held)
+
+
+def _to_unit(end: Ints, unit: int) -> Ints:
+    """Return an end to the nearest multiple of `unit`, half away from zero."""
+    is_open = np.abs(end) >= OPEN
+    size = np.abs(np.where(is_open, 0, end))
+    whole, rest = np.divmod(size, unit)
+    nearest = (whole + (rest >= unit - rest)) * unit
+    return np.where(is_open, end, np.where(end < 0, -nearest, nearest))
 
 
 def _largest(one: Ints, other: Ints) -> int:

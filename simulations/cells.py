@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eligibility.entitlements import Tariff
 from eligibility.rules.checked import Rule, Rules, parameters_on
 from eligibility.rules.rows import Parameter
 from eligibility.rules.terms import (
@@ -31,6 +30,7 @@ from eligibility.rules.terms import (
     Gather,
     Input,
     Param,
+    People,
     ReferenceDate,
     Term,
     every,
@@ -46,6 +46,9 @@ CELLS_VIEW_MISSING = Problem(
     "The cells were not gathered for the rules {code} on {on} as they stand.",
     "Gather the population again with this pack, day and free parameters among the views.",
 )
+
+
+READ = Input | Count | Gather | People  # what is read of a household, not worked out
 
 
 class View(NamedTuple):
@@ -106,7 +109,7 @@ class Cells:
                 return True
             if isinstance(term, Fact):
                 return covered(seeing.definitions[term.name])
-            if isinstance(term, Input | Count | Gather):
+            if isinstance(term, READ):
                 return False
             return all(covered(part) for part in parts(term))
 
@@ -128,27 +131,27 @@ class Cells:
             seeing.definitions,
         )
         readings = [self._wide(answers.pair(rule.term)) for rule in rules.criteria]
-        return self._decided(rules, readings, self._wide(answers.pair(rules.score)))
+        score, due = (self._wide(answers.pair(term)) for term in (rules.score, rules.amount.due))
+        return self._decided(rules, readings, score, due)
 
     def _wide(self, pair: Pair) -> Pair:
         return Pair(*(np.broadcast_to(end, len(self)) for end in pair))
 
-    def _decided(self, rules: Rules, readings: list[Pair], score: Pair) -> Verdict:
+    def _decided(self, rules: Rules, readings: list[Pair], score: Pair, due: Pair) -> Verdict:
         met = self._met(rules.criteria, readings)
-        placed = (score.low == score.high) & self.size_known
+        placed = (score.low == score.high) & self.size_known & (due.low == due.high)
         stratum = stratum_of(rules.pack.selection)
         if stratum is not None:
             placed &= self.groups[stratum].places >= 0
         certain, possible = met.truth()
         eligible = certain & placed
-        amounts = np.where(eligible, amounts_of_people(rules.tariff, self.people), 0)
         return Verdict(
             eligible=eligible,
             review=possible & ~eligible,
             pass_bits=_bits([reading.low for reading in readings], len(self)),
             unknown_bits=_bits([reading.high - reading.low for reading in readings], len(self)),
             score=np.where(score.low == score.high, score.low, 0),
-            amount_minor=amounts,
+            amount_minor=np.where(eligible, due.low, 0),
         )
 
     def _met(self, criteria: Sequence[Rule], readings: list[Pair]) -> Pair:
@@ -230,19 +233,13 @@ class Seeing:
         if isinstance(root, Const | Param | ReferenceDate):
             return
         seen = self.of_term(root)
-        if isinstance(root, Input | Count | Gather) or not free & dict(seen.parameters).keys():
+        if isinstance(root, READ) or not free & dict(seen.parameters).keys():
             yield seen
         elif isinstance(root, Fact):
             yield from self.asked(self.definitions[root.name], free)
         else:
             for part in parts(root):
                 yield from self.asked(part, free)
-
-
-def amounts_of_people(tariff: Tariff, people: Ints) -> Ints:
-    """Return what households of so many people are entitled to; 0 for nobody."""
-    table = np.array((0, *tariff), dtype=np.int64)
-    return table[np.minimum(people, len(tariff))]
 
 
 def _bits(readings: Sequence[Ints], size: int) -> Ints:
@@ -253,5 +250,5 @@ def _bits(readings: Sequence[Ints], size: int) -> Ints:
 
 
 def roots_of(rules: Rules) -> list[Term]:
-    """Return every expression that decides something: the criteria and the score."""
-    return [*(rule.term for rule in rules.criteria), rules.score]
+    """Return every expression that decides something: the criteria, the score and the amount."""
+    return [*(rule.term for rule in rules.criteria), rules.score, rules.amount.due]

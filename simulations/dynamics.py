@@ -2,7 +2,9 @@
 
 Month 0 is paid to those entitled at the start. In each later month first some leave (a share
 `exits` of all; where cards are checked, a share `loss`; those who age out of the rules), then
-others come (new registrations, those who age in). Of the entitled, `take_up` are paid.
+others come (new registrations, those who age in). Of the entitled, `take_up` are paid. Households
+that stay entitled, to another amount or in another province, are *shifted*: they move from one
+stratum to another and are nobody who comes or goes.
 
 What is uncertain is the same for all strata of one draw, and what differs between strata is known:
 so the caseload of a draw is a sum of cohorts, each of which is one known table times one uncertain
@@ -14,7 +16,9 @@ books, and `caseload_by_stratum` tells one draw stratum by stratum. Noise of sin
 `lifetimes`' to say: at 1,000 households and more it is small beside what nobody knows of the rates.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,25 +32,50 @@ FLOW_IMPOSSIBLE = Problem(
 )
 
 
+class Shift(NamedTuple):
+    """Those who stay entitled but in another stratum: the share of each source that each gets."""
+
+    source: Ints
+    target: Ints
+    share: Floats
+
+    def moved(self, there: Floats) -> Floats:
+        """Return the households by stratum after the shift; none is lost."""
+        moving = there[self.source] * self.share
+        strata = len(there)
+        come = np.bincount(self.target, weights=moving, minlength=strata)
+        gone = np.bincount(self.source, weights=moving, minlength=strata)
+        return there + come - gone
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Flows:
     """What is known of each stratum, in households; every table is months × strata.
 
     `start` are those entitled in month 0 (strata); `arrivals` those who would come in a month and
     be entitled if the rate of arrival were 1; `ageing_in` those who come to meet the rules in a
-    month, `ageing_out` the share of the caseload that ceases to. Tables of one row hold for all
-    months; row 0 of a longer one is not used. Raises `flow_impossible`.
+    month, `ageing_out` the share of the caseload that ceases to; `shifts` who changes strata, by
+    month, after those who go have gone. Tables of one row hold for all months; row 0 of a longer
+    one is not used. Raises `flow_impossible`.
     """
 
     start: Floats
     arrivals: Floats
     ageing_in: Floats
     ageing_out: Floats
+    shifts: Mapping[int, Shift] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what in ("start", "arrivals", "ageing_in"):
             _check(what, getattr(self, what), np.inf)
         _check("ageing_out", self.ageing_out, 1.0)
+        for shift in self.shifts.values():
+            _check("shift", shift.share, 1.0)
+
+    def aged(self, there: Floats, month: int) -> Floats:
+        """Return who of `there` (strata) is still entitled in a month, and in which stratum."""
+        left = there * (1 - _row(self.ageing_out, month))
+        return self.shifts[month].moved(left) if month in self.shifts else left
 
     @classmethod
     def without_ageing(cls, start: Floats, arrivals: Floats) -> "Flows":
@@ -142,22 +171,51 @@ def _cohort(flows: Flows, entered: Floats, first: int, rates: Rates, measures: F
     there = np.empty((rates.months - first, len(entered)))
     there[0] = entered
     for month in range(first + 1, rates.months):
-        there[month - first] = there[month - first - 1] * (1 - _row(flows.ageing_out, month))
+        there[month - first] = flows.aged(there[month - first - 1], month)
     cohort: Floats = np.einsum("ms,sk->mk", there, measures)
     return cohort
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """One draw month by month, in expected households; every table is months × strata.
+
+    `entitled` are those entitled in a month: those of the month before, less `exits`, `loss` (at
+    recertification) and `aged_out`, plus `arrivals` and `aged_in`, some of them shifted.
+    """
+
+    entitled: Floats
+    exits: Floats
+    loss: Floats
+    aged_out: Floats
+    arrivals: Floats
+    aged_in: Floats
+
+
+def moves_of(flows: Flows, rates: Rates, draw: int) -> Moves:
+    """Return what moves the caseload of one draw, month by month and stratum by stratum."""
+    size = (rates.months, len(flows.start))
+    entitled, exits, loss, aged_out, arrivals, aged_in = (np.zeros(size) for _ in range(6))
+    leaving, lost, arriving = (
+        np.broadcast_to(share, (rates.draws, rates.months))[draw]
+        for share in (rates.exits, np.where(rates.checked, rates.loss, 0.0), rates.arrivals)
+    )
+    entitled[0] = flows.start
+    for month in range(1, rates.months):
+        before = entitled[month - 1]
+        exits[month] = before * leaving[month]
+        loss[month] = (before - exits[month]) * lost[month]
+        stayed = before - exits[month] - loss[month]
+        aged_out[month] = stayed * _row(flows.ageing_out, month)
+        arrivals[month] = arriving[month] * _row(flows.arrivals, month)
+        aged_in[month] = _row(flows.ageing_in, month)
+        entitled[month] = flows.aged(stayed, month) + arrivals[month] + aged_in[month]
+    return Moves(entitled, exits, loss, aged_out, arrivals, aged_in)
+
+
 def caseload_by_stratum(flows: Flows, rates: Rates, draw: int) -> Floats:
     """Return months × strata of one draw, month by month: what `caseload` adds up."""
-    kept = rates.kept()[draw]
-    arriving = np.broadcast_to(rates.arrivals, (rates.draws, rates.months))[draw]
-    there = np.empty((rates.months, len(flows.start)))
-    there[0] = flows.start
-    for month in range(1, rates.months):
-        stay = kept[month] * (1 - _row(flows.ageing_out, month))
-        come = arriving[month] * _row(flows.arrivals, month) + _row(flows.ageing_in, month)
-        there[month] = there[month - 1] * stay + come
-    there *= rates.take_up[draw]
+    there: Floats = moves_of(flows, rates, draw).entitled * rates.take_up[draw]
     return there
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from eligibility.rules.checked import Rules, rules_of
+from eligibility.rules.checked import parameters_on, rules_of
 from eligibility.rules.document import plain_value
 from eligibility.rules.pack import Parameter, RulePack
+from eligibility.serving import budget_of
 from ledgers.problems import Problem
 from simulations.cells import Cells, Verdict, View
 from simulations.funding import funded
@@ -76,12 +77,14 @@ def explored(
     *,
     spill: Path,
     represents: int | None = None,
+    grant_minor: int | None = None,
 ) -> Exploration:
     """Return what the pack says on a day as it stands, and with each value of one parameter.
 
     Arguments: `files` are a snapshot's households and members; `represents` is how many households
-    it stands for, where it is a sample. Raises `explored_parameter_unknown`,
-    `explored_value_wrong`, and what reading the snapshot raises.
+    it stands for, where it is a sample; `grant_minor` what the grant has left, for a pack that
+    selects within that. Raises `selection_not_on_cells`, `selection_budget_unstated`,
+    `explored_parameter_unknown`, `explored_value_wrong`, and what reading the snapshot raises.
     """
     packs = [pack, *(changed(pack, parameter, value) for value in values)]
     rules = [rules_of(one) for one in packs]
@@ -93,10 +96,12 @@ def explored(
         weight = shared_out(cells.weight.astype(np.float64), represents)
         cells = replace(cells, weight=weight)
     before = cells.verdict(rules[0], on).eligible
-    tried = [
-        _tried(cells, one, cells.verdict(one, on), before, value)
-        for one, value in zip(rules, [None, *values], strict=True)
-    ]
+    tried = []
+    for one, value in zip(rules, [None, *values], strict=True):
+        budget = budget_of(one, parameters_on(one.pack, on), grant_minor)
+        verdict = cells.verdict(one, on)
+        paid = funded(cells, verdict, one.pack.selection, budget)
+        tried.append(_tried(cells, verdict, paid, before, value))
     return Exploration(cells.households, len(cells), pack.currency, tuple(tried))
 
 
@@ -120,9 +125,7 @@ def changed(pack: RulePack, parameter: str, value: str) -> RulePack:
     return pack.model_copy(update={"parameters": {**pack.parameters, parameter: other}})
 
 
-def _tried(cells: Cells, rules: Rules, verdict: Verdict, before: Bools, value: str | None) -> Tried:
-    paid = funded(cells, verdict, rules.pack.selection)
-
+def _tried(cells: Cells, verdict: Verdict, paid: Ints, before: Bools, value: str | None) -> Tried:
     def count(mask: Bools) -> int:
         counted: Ints = cells.weight[mask]
         return int(counted.sum())

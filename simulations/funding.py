@@ -1,8 +1,13 @@
 """Who is paid, on cells: the pack's order, its places, and a budget.
 
-The order is the real one: highest score first. Within one score the real order is drawn by lot, so
-here every cell of that score gets its share of the places, made whole by the largest remainder. So
-how many are paid, and with which scores, is exact; which cells stand at the very edge is expected.
+The order is the pack's, by falling or rising score. Within one score the real order is drawn by
+lot, so here every cell of that score gets its share of the places, made whole by the largest
+remainder. So how many are paid, and with which scores, is exact; which cells stand at the very edge
+is expected.
+
+What depends on single households cannot be told on cells, and is refused: places that move from one
+stratum to another, a budget together with a quota, and households that a person listed. The
+projection of a scenario does all of these, household by household.
 
 A budget stops at the first household that does not fit: nobody behind it is paid because it is
 smaller. Coverage is counted on those who are paid, never on those who qualify.
@@ -13,21 +18,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from eligibility.selection import Selection, stratum_of
+from ledgers.problems import Problem
 from simulations.cells import Cells, Verdict
 from simulations.randomness import Ints
+
+SELECTION_NOT_ON_CELLS = Problem(
+    "selection_not_on_cells",
+    "The rules select by {what}, which is decided household by household and cannot be tried here.",
+    "Run a scenario with the value instead (`cva simulate run`): it selects every household.",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Queue:
-    """Cells in the order in which they are served: by falling score, equal scores together."""
+    """Cells in the order in which they are served: by score, equal scores together."""
 
     order: Ints
     starts: Ints  # where each score begins in `order`
 
     @classmethod
-    def of(cls, score: Ints) -> "Queue":
-        """Return the queue of cells with these scores."""
-        order = np.argsort(-score, kind="stable")
+    def of(cls, score: Ints, *, lowest_first: bool = False) -> "Queue":
+        """Return the queue of cells with these scores, the highest first or the lowest."""
+        order = np.argsort(score if lowest_first else -score, kind="stable")
         ordered = score[order]
         first = np.ones(len(score), dtype=np.bool_)
         first[1:] = ordered[1:] != ordered[:-1]
@@ -86,24 +98,36 @@ def funded(
     """Return how many households of each cell are paid in a cycle.
 
     Arguments: `budget_minor` is what a cycle may cost, in minor units; None leaves it to the
-    places. With a quota the budget is shared by the order of scores over all strata.
+    places. Whoever is due nothing takes no place. Raises `selection_not_on_cells`.
     """
-    eligible = cells.weight * verdict.eligible
-    queue = Queue.of(verdict.score)
+    _require_on_cells(selection)
+    standing = cells.weight * (verdict.eligible & (verdict.amount_minor > 0))
+    queue = Queue.of(verdict.score, lowest_first=selection.order == "lowest_score_first")
     stratum = stratum_of(selection)
     if selection.quota is None or stratum is None:
         places_in_all = selection.places
-        everybody = int(eligible.sum())
-        paid = queue.served(eligible, everybody if places_in_all is None else places_in_all)
+        everybody = int(standing.sum())
+        paid = queue.served(standing, everybody if places_in_all is None else places_in_all)
     else:
         names, places = cells.groups[stratum]
-        paid = np.zeros_like(eligible)
+        paid = np.zeros_like(standing)
         for at, name in enumerate(names):
-            own = np.where(places == at, eligible, 0)
+            own = np.where(places == at, standing, 0)
             paid += queue.served(own, selection.quota.households.get(name, 0))
     if budget_minor is None:
         return paid
     return queue.afforded(paid, verdict.amount_minor, budget_minor)
+
+
+def _require_on_cells(selection: Selection) -> None:
+    """Refuse a selection whose outcome no share of a cell can be."""
+    quota = selection.quota
+    if selection.discretionary is not None:
+        raise SELECTION_NOT_ON_CELLS.refusal(what="a discretionary list")
+    if quota is not None and quota.unused == "move":
+        raise SELECTION_NOT_ON_CELLS.refusal(what="places that move between strata")
+    if quota is not None and selection.budget is not None:
+        raise SELECTION_NOT_ON_CELLS.refusal(what="a quota together with a budget")
 
 
 def shared(households: Ints, places: int) -> Ints:

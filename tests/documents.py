@@ -55,7 +55,7 @@ def clone(folder: Path) -> None:
     (folder / ".venv" / "bin").mkdir(parents=True)
     activate = f'PATH="{Path(sys.executable).parent}:$PATH"\n'
     (folder / ".venv" / "bin" / "activate").write_text(activate, encoding="utf-8")
-    for name in ("cva", "eligibility"):
+    for name in ("cva", "eligibility", "simulations"):
         (folder / name).symlink_to(ROOT / name)
 
 

@@ -10,8 +10,8 @@ from tests.benchmarks.simulations.running import Results, run
 
 PIECES = [
     "write a synthetic snapshot", "gather cells", "a scenario on cells",
-    "gather cells by province", "a scenario on cells by province", "household by household",
-    "frontier of 50 values", "rake and make whole",
+    "gather cells by province", "a scenario on cells by province", "a snapshot to its report",
+    "household by household", "frontier of 50 values", "rake and make whole",
 ]  # fmt: skip
 
 

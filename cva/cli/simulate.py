@@ -19,7 +19,7 @@ from simulations.population import (
 from simulations.population import (
     Shape as PopulationShape,
 )
-from simulations.report.model import Report
+from simulations.report.model import Figure, Report
 from simulations.report.wording import Language, Wording
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def list_scenarios(
     language: Language = LANGUAGE, shape: Shape = typer.Option(Shape.TABLE, "--format")
 ) -> None:
     """List the scenarios that come with the program."""
-    from cva.simulating import shipped
+    from cva.scenario_sources import shipped
 
     rows = [
         (name, scenario.question, getattr(scenario.title, language.value))
@@ -109,7 +109,8 @@ def run(
     shape: Shape = FORMAT,
 ) -> None:
     """Run a scenario and write its report; a manifest runs again and must come out the same."""
-    from cva.simulating import Asked, simulate, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, simulate, work_folder
 
     settings = settings_of()
     asked = Asked(scenario, out, snapshot_of(households, members), lots, books, language)
@@ -131,7 +132,8 @@ def compare(
     shape: Shape = FORMAT,
 ) -> None:
     """Compare two scenarios, household by household where they differ, under the same chances."""
-    from cva.simulating import Asked, simulate_both, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, simulate_both, work_folder
 
     settings = settings_of()
     asked = Asked(first, out, snapshot_of(households, members), lots, books, language)
@@ -151,7 +153,8 @@ def frontier(
     shape: Shape = FORMAT,
 ) -> None:
     """Say what each transfer value reaches under the scenario's grants."""
-    from cva.simulating import Asked, simulate_frontier, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, simulate_frontier, work_folder
 
     settings = settings_of()
     asked = Asked(scenario, out, snapshot_of(households, members), books=False, language=language)
@@ -170,7 +173,8 @@ def explore(
     shape: Shape = FORMAT,
 ) -> None:
     """Try many values of one parameter at once: one cycle, on the scenario's first day."""
-    from cva.simulating import Asked, snapshot_of, work_folder
+    from cva.scenario_sources import snapshot_of
+    from cva.simulating import Asked, work_folder
     from cva.simulating import explore as explored
 
     asked = Asked(scenario, Path(), snapshot_of(households, members))
@@ -284,20 +288,30 @@ def report(
 
 
 def _tell(report: Report, out: Path, language: Language, shape: Shape) -> None:
-    """Print the key figures and where the pages are."""
+    """Print the answer in short, the key figures and where the pages are."""
     wording = Wording(language, report.names)
-    rows = [
-        (
-            wording.word(one.key),
-            wording.says(one.value),
-            wording.says(one.low),
-            wording.says(one.high),
-        )
-        for one in report.figures
-    ]
     page = str(out / f"report.{language.value}.html")
     if shape is not Shape.TABLE:
+        rows = [
+            (wording.word(one.key), *map(wording.says, (one.value, one.low, one.high)))
+            for one in report.figures
+        ]
         rows.append((wording.word("page"), page, "", ""))
-    show(["figure", "base path", "5 %", "95 %"], rows, shape, below=["5 %", "95 %"])
-    if shape is Shape.TABLE:
-        say(page)
+        show(["figure", "base path", "5 %", "95 %"], rows, shape)
+        return
+    for sentence in report.answer:
+        say(wording.says(sentence))
+    told = [
+        (wording.word(one.key), wording.says(one.value), _range(one, wording))
+        for one in report.figures
+    ]
+    heads = [wording.word(key) for key in ("key_figures", "key_line", "spread")]
+    show(heads, told, shape, below=heads[2:])
+    say(page)
+
+
+def _range(figure: Figure, wording: Wording) -> str:
+    if figure.low is None or figure.high is None:
+        return ""
+    low, high = wording.says(figure.low), wording.says(figure.high)
+    return wording.word("from_to").format(low=low, high=high) if low != high else ""

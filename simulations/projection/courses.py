@@ -3,35 +3,33 @@
 The released rules themselves decide (`eligibility.assess`), at the first day of month 0, of every
 so many months after it and of each month in which a parameter has another value: so people grow
 older and parameters change as they really will. Between two such days eligibility stays as it was.
+Where a parameter that decides who qualifies changes, the rules run on that day a second time as
+they were before it: what both say alike is ageing, what they say otherwise is the change.
 
-Households that qualify are counted by *stratum*: the quota's stratum, the province, and the amount
-they are entitled to. What changes from one day to the next comes out of comparing the decisions
-household by household: those who cease to qualify in their stratum, and those who come to.
-
-Where the population is a sample, each household has a weight: how many it stands for. Places and
-quotas are filled by weight then, in the same order.
+The order, the quotas, the budget and the discretionary list are the pack's. Where the population is
+a sample, each household has a weight: how many it stands for. Places, quotas and budgets are filled
+by weight then, in the same order (`selecting`). A pack that selects within the grant is told what
+the scenario's grants hold; what is drawn of them month by month is the ledger's to say.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from glob import escape
-from itertools import pairwise
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
 from eligibility.assessment import assess
 from eligibility.decisions import AssessmentTotals
-from eligibility.rules.checked import parameters_on
+from eligibility.rules.checked import parameters_on, rules_of
 from eligibility.rules.pack import RulePack
-from eligibility.selection import PLACES_MAX, stratum_of
-from ledgers.problems import Problem
-from simulations.dynamics import Flows
+from eligibility.selection import GRANT
+from ledgers.problems import Place, Problem
+from simulations.cells import Seeing
 from simulations.months import months_from
-from simulations.randomness import Floats, Ints
+from simulations.projection.selecting import budget_on, select_by_weight
+from simulations.randomness import Floats
 from simulations.scenario.reading import Course
 
 POPULATION_WEIGHTS = Problem(
@@ -40,13 +38,15 @@ POPULATION_WEIGHTS = Problem(
     " above zero.",
     "Give every household a weight above zero: how many households it stands for.",
 )
-POPULATION_NOBODY = Problem(
-    "population_nobody",
-    "Nobody of the population qualifies under the rules of {course} in any month.",
-    "Check that the population and the rules belong together: provinces, inputs, parameters.",
+
+POPULATION_WEIGHT = Problem(
+    "population_weight",
+    "The weight of this household is {weight}, and it stands for nobody.",
+    "Give it a weight above zero.",
 )
 
 WEIGHT = "weight"
+SHOWN_MAX = 20  # of the households without a weight
 MEMORY_MB = 1024
 THREADS = 2
 
@@ -73,9 +73,15 @@ class People:
         total = np.float64(rows)
         if is_weighted:
             weights = pq.read_table(households, columns=[WEIGHT]).column(WEIGHT).to_numpy()
-            wrong = int(np.count_nonzero(~(weights > 0)))
+            wrong = np.flatnonzero(~(weights > 0)).tolist()
             if wrong:
-                raise POPULATION_WEIGHTS.refusal(households=wrong)
+                found = tuple(
+                    POPULATION_WEIGHT.finding(
+                        Place(households.name, row=at + 1, field=WEIGHT), weight=weights[at]
+                    )
+                    for at in wrong[:SHOWN_MAX]
+                )
+                raise POPULATION_WEIGHTS.refusal(households=len(wrong)).with_findings(found)
             total = weights.sum()
         scale = np.array([represents / total if represents else 1.0])
         return cls(households, members, scale, is_weighted, rows)
@@ -93,44 +99,31 @@ class People:
         """Whether every row is one household."""
         return not self.is_weighted and self.scale[0] == 1
 
+    @property
+    def weight(self) -> str:
+        """A household's weight as SQL of a table `h`; exact, whatever the order of adding."""
+        return f"CAST(h.{WEIGHT} AS DECIMAL(18, 6))" if self.is_weighted else "1"
+
+    def provinces(self) -> list[str]:
+        """Return the provinces in which anybody lives; an unknown one has no name."""
+        if "province" not in pq.read_schema(self.households).names:
+            return []  # the rules say what a snapshot lacks
+        column = pq.read_table(self.households, columns=["province"]).column("province")
+        return sorted({str(province or "") for province in column.unique().to_pylist()})
+
 
 @dataclass(frozen=True, slots=True)
 class RuleRun:
-    """The decisions of one day, in a Parquet file, and what they come to."""
+    """The decisions of one day, in a Parquet file, and what they come to.
+
+    `aged` are those of the same day by the rules as they were before, where the rules have changed.
+    """
 
     month: int
     on: date
     decisions: Path
     totals: AssessmentTotals
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Strata:
-    """The strata of a course: names, amounts in minor units, mean numbers of people."""
-
-    quota: tuple[str, ...]
-    province: tuple[str, ...]
-    amounts: Ints
-    people: Floats
-
-    def __len__(self) -> int:
-        return len(self.amounts)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Caseloads:
-    """What one course's rules give the projection.
-
-    `flows` are households by stratum; `selected` (months × strata) those within the places, by the
-    latest rules; `places` the places of each quota stratum, None where they do not run out.
-    """
-
-    course: Course
-    runs: tuple[RuleRun, ...]
-    strata: Strata
-    flows: Flows
-    selected: Floats
-    places: dict[str, int] = field(default_factory=dict)
+    aged: Path | None = None
 
 
 def rule_months(packs: Sequence[RulePack], start: date, months: int, every: int) -> list[int]:
@@ -143,178 +136,64 @@ def rule_months(packs: Sequence[RulePack], start: date, months: int, every: int)
     return sorted(at)
 
 
-def run_rules(
-    course: Course,
-    people: People,
-    days: Sequence[tuple[int, date]],
-    seed: str,
-    folder: Path,
-) -> Iterator[RuleRun]:
-    """Run the course's rules on each of the days (month, first day); yield each run.
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Runs rules on a population; decisions go to files in `folder`.
 
-    `seed` is the published seed of the draw of lots. Raises what `assess` raises.
+    `lots` is the published seed of the draw of lots, `grants_minor` what the scenario's grants hold
+    in each month, in minor units of the packs' currency, for packs that select within the grant.
     """
-    for month, on in days:
-        out = folder / f"{course.code}-{month:03d}.parquet"
+
+    people: People
+    lots: str
+    grants_minor: Sequence[int]
+    folder: Path
+
+    def run(self, course: Course, month: int, days: Sequence[date]) -> RuleRun:
+        """Run the course's rules on the first day of a month. Raises what `assess` raises."""
+        name, on = f"{course.code}-{month:03d}", days[month]
+        aged = None
+        if month and decided_otherwise(course.pack, days[month - 1], on):
+            aged = self.folder / f"{name}-aged.parquet"
+            self._assess(frozen(course.pack, days[month - 1]), on, month, aged)
+        out = self.folder / f"{name}.parquet"
+        totals = self._assess(course.pack, on, month, out)
+        return RuleRun(month, on, out, totals, aged)
+
+    def _assess(self, pack: RulePack, on: date, month: int, out: Path) -> AssessmentTotals:
+        people = self.people
+        grant_minor = self.grants_minor[month] if pack.selection.budget == GRANT else None
         totals = assess(
-            people.households, people.members, course.pack, on, out, seed=seed, spill=folder,
-            memory_mb=MEMORY_MB, threads=THREADS,
+            people.households, people.members, pack, on, out, seed=self.lots, spill=self.folder,
+            grant_minor=grant_minor, memory_mb=MEMORY_MB, threads=THREADS,
         )  # fmt: skip
-        if not people.is_exact:
-            _select_by_weight(out, people, course.pack)
-        yield RuleRun(month, on, out, totals)
+        if people.is_exact:
+            return totals
+        chosen = select_by_weight(
+            out, people.households, pack, weight=people.weight, scale=people.scale.item(),
+            budget_minor=budget_on(pack, on, grant_minor), threads=THREADS,
+        )  # fmt: skip
+        return replace(totals, **chosen._asdict())
 
 
-def _select_by_weight(decisions: Path, people: People, pack: RulePack) -> None:
-    """Fill places by weight, in the order of the rules: whoever still fits wholly is in.
+def decided_otherwise(pack: RulePack, before: date, on: date) -> bool:
+    """Whether a parameter that decides who qualifies has another value on `on` than `before`."""
+    old, new = parameters_on(pack, before), parameters_on(pack, on)
+    changed = {name for name in new if new[name] != old[name]}
+    if not changed:
+        return False
+    rules = rules_of(pack)
+    seeing = Seeing.of(rules, on)
+    read = {name for rule in rules.criteria for name, _ in seeing.of_term(rule.term).parameters}
+    return bool(changed & read)
 
-    The decisions are written again with who is selected; all else stays.
-    """
-    stratum = stratum_of(pack.selection)
-    by = "''" if stratum is None else f"coalesce(h.{stratum}, '')"
-    rows = ", ".join(f"('{quota}', {count})" for quota, count in sorted(_places(pack).items()))
-    fresh = decisions.with_suffix(".fresh")
-    with duckdb.connect(":memory:", config={"threads": THREADS}) as connection:
-        connection.execute(
-            "COPY (WITH placed AS (SELECT d.household_id, v.places, sum("
-            f"{_weight(people)}) OVER (PARTITION BY d.status, {by}"
-            " ORDER BY d.score DESC, d.tie_key, d.household_id) AS upto"
-            f" FROM read_parquet('{_file(decisions)}') d"
-            f" JOIN read_parquet('{_file(people.households)}') h USING (household_id)"
-            f" LEFT JOIN (VALUES {rows}) v (quota, places) ON v.quota = {by}"
-            " WHERE d.status = 'eligible')"
-            " SELECT d.* REPLACE (coalesce(p.upto * $scale <= p.places, false) AS selected,"
-            " CASE WHEN d.status <> 'eligible' THEN d.reason"
-            " WHEN p.upto * $scale <= p.places THEN 'selected' ELSE 'waiting' END AS reason)"
-            f" FROM read_parquet('{_file(decisions)}') d LEFT JOIN placed p USING (household_id)"
-            f" ORDER BY d.household_id) TO '{_file(fresh)}' (FORMAT parquet, COMPRESSION zstd)",
-            {"scale": people.scale.item()},
+
+def frozen(pack: RulePack, on: date) -> RulePack:
+    """Return the pack as if no value of a parameter came after a day."""
+    parameters = {
+        name: parameter.model_copy(
+            update={"values": {day: v for day, v in parameter.values.items() if day <= on}}
         )
-    fresh.replace(decisions)
-
-
-def _weight(people: People) -> str:
-    """Return a household's weight as SQL; exact, so that the order of adding does not matter."""
-    return f"CAST(h.{WEIGHT} AS DECIMAL(18, 6))" if people.is_weighted else "1"
-
-
-def caseloads_of(course: Course, runs: Sequence[RuleRun], people: People, months: int) -> Caseloads:
-    """Return the strata and flows that the runs of a course come to.
-
-    Raises `population_nobody`.
-    """
-    with duckdb.connect(":memory:", config={"threads": THREADS}) as connection:
-        connection.execute("SET enable_progress_bar = false")
-        counting = _Counting(connection, course, people)
-        for run in runs:
-            counting.read(run)
-        keys = counting.keys()
-        if not keys:
-            raise POPULATION_NOBODY.refusal(course=course.code)
-        strata = _strata(keys)
-        flows = _flows(counting, runs, len(keys), months)
-        selected = np.zeros((months, len(keys)))
-        for run in runs:
-            selected[run.month :] = counting.selected(run)
-    return Caseloads(course, tuple(runs), strata, flows, selected, _places(course.pack))
-
-
-def _strata(keys: Sequence[tuple[str, str, int, float]]) -> Strata:
-    quota, province, amounts, people = zip(*keys, strict=True)
-    return Strata(quota, province, np.array(amounts, dtype=np.int64), np.array(people))
-
-
-def _places(pack: RulePack) -> dict[str, int]:
-    selection = pack.selection
-    if selection.quota is not None:
-        return dict(selection.quota.households)
-    # Where a pack states a budget only, the grants of the scenario are what is short.
-    return {"": PLACES_MAX if selection.places is None else selection.places}
-
-
-def _flows(counting: "_Counting", runs: Sequence[RuleRun], strata: int, months: int) -> Flows:
-    start = counting.eligible(runs[0])
-    ageing_in, ageing_out = np.zeros((months, strata)), np.zeros((months, strata))
-    for before, after in pairwise(runs):
-        came, went, there = counting.moved(before, after)
-        ageing_in[after.month] = came
-        ageing_out[after.month] = np.divide(went, there, out=np.zeros(strata), where=there > 0)
-    return Flows(start, start[None], ageing_in, np.minimum(ageing_out, 1.0))
-
-
-class _Counting:
-    """Decisions of one course counted by stratum, in a database in memory."""
-
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, course: Course, people: People
-    ) -> None:
-        self.connection = connection
-        self.people = people
-        stratum = stratum_of(course.pack.selection)
-        by = "''" if stratum is None else f"coalesce(h.{stratum}, '')"
-        file = _file(people.households)
-        connection.execute(
-            f"CREATE TABLE person AS SELECT household_id, {by} AS quota,"
-            f" coalesce(h.province, '') AS province, {_weight(people)} AS weight"
-            f" FROM read_parquet('{file}') h"
-        )
-        self.runs: list[RuleRun] = []
-        self.strata = 0
-
-    def read(self, run: RuleRun) -> None:
-        """Keep the households that qualify on the run's day."""
-        self.connection.execute(
-            f"CREATE TABLE run_{run.month} AS SELECT d.household_id, p.quota, p.province, p.weight,"
-            " d.amount_minor AS amount, d.people, d.selected, d.score, d.tie_key"
-            f" FROM read_parquet('{_file(run.decisions)}') d JOIN person p USING (household_id)"
-            " WHERE d.status = 'eligible'"
-        )
-        self.runs.append(run)
-
-    def keys(self) -> list[tuple[str, str, int, float]]:
-        """Return the strata in their order, with the mean number of people; number them."""
-        union = " UNION ALL ".join(
-            f"SELECT quota, province, amount, people, weight FROM run_{run.month}"
-            for run in self.runs
-        )
-        self.connection.execute(
-            "CREATE TABLE stratum AS SELECT row_number() OVER (ORDER BY quota, province, amount)"
-            " - 1 AS place, * FROM (SELECT quota, province, amount,"
-            " sum(people * weight)::DOUBLE / sum(weight)::DOUBLE AS people"
-            f" FROM ({union}) GROUP BY quota, province, amount)"
-        )
-        keys = self.connection.execute(
-            "SELECT quota, province, amount, people FROM stratum ORDER BY place"
-        ).fetchall()
-        self.strata = len(keys)
-        return keys
-
-    def eligible(self, run: RuleRun) -> Floats:
-        """Return how many qualify, by stratum."""
-        return self._counted(f"run_{run.month}")
-
-    def selected(self, run: RuleRun) -> Floats:
-        """Return how many are within the places, by stratum."""
-        return self._counted(f"(SELECT * FROM run_{run.month} WHERE selected)")
-
-    def moved(self, before: RuleRun, after: RuleRun) -> tuple[Floats, Floats, Floats]:
-        """Return, by stratum, those who came to qualify, who ceased to, and who did before."""
-        same = "b.household_id = a.household_id AND b.amount = a.amount"
-        old, new = f"run_{before.month}", f"run_{after.month}"
-        came = self._counted(f"(SELECT a.* FROM {new} a ANTI JOIN {old} b ON {same})")
-        went = self._counted(f"(SELECT b.* FROM {old} b ANTI JOIN {new} a ON {same})")
-        return came, went, self._counted(old)
-
-    def _counted(self, table: str) -> Floats:
-        rows = self.connection.execute(
-            f"SELECT s.place, sum(t.weight) FROM {table} t"
-            " JOIN stratum s USING (quota, province, amount) GROUP BY s.place"
-        ).fetchall()
-        counted = np.zeros(self.strata)
-        for at, weight in rows:
-            counted[at] = weight
-        return counted * self.people.scale
-
-
-def _file(path: Path) -> str:
-    return escape(str(path)).replace("'", "''")
+        for name, parameter in pack.parameters.items()
+    }
+    return pack.model_copy(update={"parameters": parameters})

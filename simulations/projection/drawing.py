@@ -14,16 +14,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simulations.distributions import Constant, Distribution
+from simulations.dynamics import Flows, Rates
 from simulations.projection.caseload import (
     Groups,
+    due,
+    due_whole,
     groups_of,
     moving,
-    paid,
-    paid_whole,
     rates_of,
 )
-from simulations.projection.courses import Caseloads
-from simulations.projection.ledger import Ledger, Terms, ledger_of
+from simulations.projection.counting import Caseloads
+from simulations.projection.ledger import (
+    HOME,
+    Ledger,
+    Terms,
+    held_minor,
+    ledger_of,
+    terms_of,
+    values_by_group,
+)
 from simulations.projection.prices import Market, Prices, market, stressed
 from simulations.randomness import Floats, Randomness
 from simulations.rates import foreign_minor
@@ -96,20 +105,17 @@ def draws_of(scenario: Scenario, terms: Terms) -> Draws:
     return Draws(scenario, terms, paths, values, prices, base, prices.median())
 
 
+def first_held_minor(scenario: Scenario) -> int:
+    """Return what the scenario's grants hold in its first month, in kuruş on the base path."""
+    terms = terms_of(scenario, [], HOME)
+    return held_minor(terms, draws_of(scenario, terms).base_prices)[0]
+
+
 def outcome_of(draws: Draws, loads: Caseloads, indexation: Indexation | None) -> Outcome:
     """Return what comes of a course; `indexation` is the course's own."""
-    terms = replace(draws.terms, indexation=indexation)
-    caseload, months = draws.scenario.caseload, draws.scenario.months
-    base_rates = rates_of(caseload, draws.base_values, months)
-    flows = moving(loads.flows, base_rates)
-    strata = groups_of(loads, terms.area_of, each=True)
-    whole = paid_whole(loads, flows, strata, base_rates)[None]
-    base = ledger_of(terms, strata, whole, draws.base_prices, draws.base_values)
-    groups = groups_of(loads, terms.area_of)
-    rates = rates_of(caseload, draws.values, months)
-    expected = paid(loads, flows, groups, rates)
-    households = np.rint(expected).astype(np.int64)
-    drawn = ledger_of(terms, groups, households, draws.prices, draws.values)
+    strata = groups_of(loads, draws.terms.area_of, each=True)
+    base = _base_ledger(draws, loads, strata, indexation, draws.base_prices)
+    drawn = _drawn_ledger(draws, loads, indexation, draws.prices, draws.values)
     return Outcome(loads, strata, base, drawn)
 
 
@@ -117,13 +123,48 @@ def stress_outcome(
     draws: Draws, loads: Caseloads, indexation: Indexation | None, stress: Stress
 ) -> tuple[Prices, Ledger]:
     """Return the base path's ledger where exchange rates take a stress path, and its prices."""
-    terms = replace(draws.terms, indexation=indexation)
     base = draws.base_values
     prices = stressed(draws.scenario, stress).prices(base["inflation"], base["passed_on"])
-    rates = rates_of(draws.scenario.caseload, base, draws.scenario.months)
-    strata = groups_of(loads, terms.area_of, each=True)
-    whole = paid_whole(loads, moving(loads.flows, rates), strata, rates)[None]
-    return prices, ledger_of(terms, strata, whole, prices, base)
+    strata = groups_of(loads, draws.terms.area_of, each=True)
+    return prices, _base_ledger(draws, loads, strata, indexation, prices)
+
+
+def base_flows(draws: Draws, loads: Caseloads) -> tuple[Flows, Rates]:
+    """Return the flows of a course with people still registered, and the base path's rates."""
+    rates = rates_of(draws.scenario.caseload, draws.base_values, draws.scenario.months)
+    return moving(loads.flows, rates), rates
+
+
+def _base_ledger(
+    draws: Draws,
+    loads: Caseloads,
+    strata: Groups,
+    indexation: Indexation | None,
+    prices: Prices,
+) -> Ledger:
+    """Return the ledger of whole households, every assumption at its median, along one path."""
+    flows, rates = base_flows(draws, loads)
+    values = values_by_group(strata, prices, indexation)
+    whole = due_whole(loads, flows, strata, rates, values)[None]
+    terms = replace(draws.terms, indexation=indexation)
+    return ledger_of(terms, strata, whole, prices, draws.base_values)
+
+
+def _drawn_ledger(
+    draws: Draws,
+    loads: Caseloads,
+    indexation: Indexation | None,
+    prices: Prices,
+    values: Mapping[str, Floats],
+) -> Ledger:
+    """Return the ledger of the groups in every draw of `values` along `prices`."""
+    groups = groups_of(loads, draws.terms.area_of)
+    flows, _ = base_flows(draws, loads)
+    rates = rates_of(draws.scenario.caseload, values, draws.scenario.months)
+    amounts = values_by_group(groups, prices, indexation)
+    households = np.rint(due(loads, flows, groups, rates, amounts)).astype(np.int64)
+    terms = replace(draws.terms, indexation=indexation)
+    return ledger_of(terms, groups, households, prices, values)
 
 
 def cost_of(
@@ -143,13 +184,7 @@ def cost_of(
     chance = given.get(EXCHANGE, np.full(points, 0.5))
     path = np.minimum((chance * len(order)).astype(np.int64), len(order) - 1)
     prices = draws.market.prices(values["inflation"], values["passed_on"], order[path])
-    terms = replace(draws.terms, indexation=indexation)
-    groups = groups_of(loads, terms.area_of)
-    base_rates = rates_of(draws.scenario.caseload, draws.base_values, draws.scenario.months)
-    rates = rates_of(draws.scenario.caseload, values, draws.scenario.months)
-    expected = paid(loads, moving(loads.flows, base_rates), groups, rates)
-    households = np.rint(expected).astype(np.int64)
-    need = ledger_of(terms, groups, households, prices, values).need
-    in_cents = foreign_minor(need, prices.of("USD")).sum(axis=1)
+    ledger = _drawn_ledger(draws, loads, indexation, prices, values)
+    in_cents = foreign_minor(ledger.need, prices.of("USD")).sum(axis=1)
     millions: Floats = in_cents / 100_000_000
     return millions

@@ -6,10 +6,10 @@ funded; what came back of last month's payments is used first, then grants: earm
 ones, and among them the one that ends first. A grant pays what it is open for, up to its ceiling
 of the month, at the rate of the month in which its money was exchanged (its lead before payment).
 
-Where the money of an area does not suffice, as many whole households are paid as it suffices for;
-nobody is paid in part. What is not funded is the *unfunded need*; the first month that has some is
-the month in which the money *runs dry*. A scenario without grants asks what things cost, not who
-pays: all of it counts as funded.
+Where the money of an area does not suffice, as many whole households are paid as it suffices for,
+the first in the order of the rules; nobody is paid in part. What is not funded is the *unfunded
+need*; the first month that has some is the month in which the money *runs dry*. A scenario without
+grants asks what things cost, not who pays: all of it counts as funded.
 
 Vocabulary: an *area* is a set of provinces for which the same grants can pay.
 """
@@ -23,12 +23,11 @@ import numpy as np
 from ledgers.money import parse_amount
 from simulations.months import months_from
 from simulations.paths import indexed_values
-from simulations.projection.caseload import Groups
+from simulations.projection.caseload import Groups, reached
 from simulations.projection.prices import Prices
 from simulations.randomness import Floats, Ints
 from simulations.rates import MILLION, foreign_minor, indexed_minor, rounded_millionths, try_minor
 from simulations.scenario.model import Grant, Indexation, Scenario
-from simulations.scenario.reading import pays_in
 
 HOME = "TRY"
 PERCENT = 10_000  # millionths
@@ -133,9 +132,29 @@ def _fund(grant: Grant, months: Sequence[date]) -> Fund:
         parse_amount(str(grant.amount), grant.currency),
         None if ceiling is None else parse_amount(str(ceiling), grant.currency),
         grant.lead_months,
-        tuple(pays_in(grant, month) for month in months),
+        tuple(map(grant.pays_in, months)),
         frozenset(grant.provinces),
     )
+
+
+def held_minor(terms: Terms, prices: Prices) -> list[int]:
+    """Return what the grants that pay in each month hold in all, in kuruş on the path of `prices`.
+
+    Each is exchanged at the rate of its lead. This is what a pack that selects within the grant is
+    told; nothing of it has been drawn.
+    """
+    totals = []
+    for month in range(len(terms.months)):
+        total = 0
+        for fund in terms.funds:
+            drawn_in = month - fund.lead
+            rate = prices.before.get(fund.currency, MILLION)
+            rate = int(prices.of(fund.currency)[0, drawn_in]) if drawn_in >= 0 else rate
+            total += (
+                fund.open[month] * try_minor(np.array([fund.amount_minor]), np.array([rate]))[0]
+            )
+        totals.append(int(total))
+    return totals
 
 
 def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | None) -> Ints:
@@ -239,7 +258,7 @@ class _Booking:
         values = self.values[:, month, own]
         _, _, need = self._cost(counts, values)
         there = self.cash + self._available(places)
-        funded = _funded(counts, need, there)
+        funded = self._funded(own, counts, values, need, there)
         delivered, fees, cost = self._cost(funded, values)
         while (short := cost > there).any():  # those who fail are counted in whole households
             funded = np.where(short[:, None], np.maximum(funded - 1, 0), funded)
@@ -258,6 +277,21 @@ class _Booking:
         self._at("unfunded", need - cost)
         self.book_of["paid_by_group"][:, self.month, own] = arrived
         self.book_of["funded_by_group"][:, self.month, own] = funded
+
+    def _funded(self, own: Ints, counts: Ints, values: Ints, need: Ints, there: Ints) -> Ints:
+        """Return how many households of each group there is money for, in the order of the rules.
+
+        Whole households only; fees and those who fail are taken to cost everybody alike.
+        """
+        short = need > there
+        if not short.any():
+            return counts
+        paying = values if len(values) == 1 else values[short]
+        money = (counts[short] * paying).sum(axis=1) * (there[short] / need[short])
+        upto = self.groups.upto[self.month][:, own]
+        funded = counts.copy()
+        funded[short] = np.floor(reached(upto, counts[short], paying, money)).astype(np.int64)
+        return funded
 
     def _cost(self, counts: Ints, values: Ints) -> tuple[Ints, Ints, Ints]:
         """Return what is delivered of these households, the fees, and both together."""
@@ -312,13 +346,6 @@ class _Booking:
 
     def _at(self, name: str, amount: Ints) -> None:
         self.book_of[name][:, self.month] += amount
-
-
-def _funded(counts: Ints, need: Ints, there: Ints) -> Ints:
-    """Return how many households of each group there is money for, whole households only."""
-    share = np.where(need > there, there / np.maximum(need, 1), 1.0)
-    funded: Ints = np.floor(counts * share[:, None]).astype(np.int64)
-    return funded
 
 
 def _millionths(shares: Floats) -> Ints:

@@ -11,16 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from simulations.months import months_from
-from simulations.projection.courses import (
-    Caseloads,
-    People,
-    RuleRun,
-    caseloads_of,
-    rule_months,
-    run_rules,
-)
+from simulations.projection.counting import caseloads_of
+from simulations.projection.courses import People, RuleRun, Runner, rule_months
 from simulations.projection.drawing import Draws, Outcome, draws_of, outcome_of
-from simulations.projection.ledger import terms_of, values_by_group
+from simulations.projection.ledger import held_minor, terms_of, values_by_group
 from simulations.randomness import Ints
 from simulations.scenario.model import Indexation, Scenario
 from simulations.scenario.reading import Loaded
@@ -58,30 +52,33 @@ def project(
     """
     scenario = loaded.scenario
     packs = [course.pack for course in loaded.courses]
-    every = scenario.rules.every_months
-    months = rule_months(packs, scenario.start, scenario.months, every)
-    days = months_from(scenario.start, scenario.months)
-    work = [(course, month) for course in loaded.courses for month in months]
-    runs: dict[str, list[RuleRun]] = {course.code: [] for course in loaded.courses}
-    for done, (course, month) in enumerate(work, start=1):
-        runs[course.code] += run_rules(course, people, [(month, days[month])], lots, folder)
-        if progress is not None:
-            progress(done * people.rows, len(work) * people.rows)
+    terms = terms_of(scenario, people.provinces(), packs[0].currency)
+    draws = draws_of(scenario, terms)
+    runner = Runner(people, lots, held_minor(terms, draws.base_prices), folder)
+    runs = _run_all(loaded, runner, progress)
     loads = {
         course.code: caseloads_of(course, runs[course.code], people, scenario.months)
         for course in loaded.courses
     }
-    terms = terms_of(scenario, provinces_of(loads), packs[0].currency)
-    draws = draws_of(scenario, terms)
     outcomes = {
         code: outcome_of(draws, load, indexation_of(scenario, code)) for code, load in loads.items()
     }
     return Projection(loaded, people, draws, outcomes)
 
 
-def provinces_of(loads: Mapping[str, Caseloads]) -> list[str]:
-    """Return the provinces in which anybody qualifies under any course."""
-    return sorted({province for load in loads.values() for province in load.strata.province})
+def _run_all(loaded: Loaded, runner: Runner, progress: Progress | None) -> dict[str, list[RuleRun]]:
+    """Run the rules of every course on every day on which they are run."""
+    scenario = loaded.scenario
+    packs = [course.pack for course in loaded.courses]
+    months = rule_months(packs, scenario.start, scenario.months, scenario.rules.every_months)
+    days = months_from(scenario.start, scenario.months)
+    work = [(course, month) for course in loaded.courses for month in months]
+    runs: dict[str, list[RuleRun]] = {course.code: [] for course in loaded.courses}
+    for done, (course, month) in enumerate(work, start=1):
+        runs[course.code].append(runner.run(course, month, days))
+        if progress is not None:
+            progress(done * runner.people.rows, len(work) * runner.people.rows)
+    return runs
 
 
 def indexation_of(scenario: Scenario, course: str) -> Indexation | None:

@@ -1,4 +1,4 @@
-"""What each question asks for, before what every projection has to say.
+"""What each question asks for, and after it what every projection has to say.
 
 * cost: the runway and the grants come first;
 * rule change, expansion, comparison: who is treated otherwise, and what it costs or saves;
@@ -15,14 +15,19 @@ from simulations.report.backtesting import backtest_parts
 from simulations.report.differences import difference_parts
 from simulations.report.frontiers import frontier_part
 from simulations.report.parts import (
+    FOREIGN,
     Part,
+    caseload_part,
+    cost_part,
     exchange_part,
     grants_part,
+    provinces_part,
     runway_part,
     stress_part,
 )
 from simulations.report.reaching import targeting_parts
 from simulations.report.sensitivity import sensitivity_part
+from simulations.report.waterfall import waterfall_parts
 
 
 def answer_parts(projection: Projection) -> Iterator[Part]:
@@ -72,3 +77,18 @@ ANSWERS: Mapping[str, Callable[[Projection], Iterator[Part]]] = {
     "targeting": _targeting,
     "backtest": backtest_parts,
 }
+
+
+def common_parts(projection: Projection) -> Iterator[Part]:
+    """Yield what every projection has to say, after what its question asks for."""
+    yield caseload_part(projection)
+    yield from waterfall_parts(projection)
+    for currency in ("TRY", *FOREIGN):
+        yield cost_part(projection, currency)
+    if projection.scenario.grants:
+        yield grants_part(projection)
+        yield runway_part(projection)
+    yield exchange_part(projection)
+    if projection.scenario.prices.stress:
+        yield stress_part(projection)
+    yield provinces_part(projection)

@@ -13,10 +13,11 @@ from simulations.population.margins import rows
 from simulations.projection.courses import People
 from simulations.projection.running import Projection
 from simulations.rates import ecb_record
-from simulations.report.answers import answer_parts
+from simulations.report.answers import answer_parts, common_parts
 from simulations.report.assumed import assumptions_part
 from simulations.report.model import Report
-from simulations.report.parts import Part, common_parts, figures, together
+from simulations.report.parts import Part, figures, together
+from simulations.report.short import short_answer
 from simulations.scenario.reading import Loaded
 
 
@@ -66,19 +67,14 @@ def report_of(
     sections, tables = together(_once(parts))
     return Report(
         scenario.title, scenario.about, scenario.question, tuple(figures(projection)), sections,
-        tables, names_of(projection.loaded), manifest,
+        tables, names_of(projection.loaded), manifest, short_answer(projection, sections, tables),
     )  # fmt: skip
 
 
 def _once(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts without a second one of the same section: the question's comes first."""
-    seen: set[str] = set()
-    kept = []
-    for one in parts:
-        if one.section.key not in seen:
-            seen.add(one.section.key)
-            kept.append(one)
-    return kept
+    """Return the parts without a second one of the same table: the question's comes first."""
+    kept = {one.table.key: one for one in reversed(parts)}
+    return [one for one in parts if kept[one.table.key] is one]
 
 
 def names_of(loaded: Loaded) -> dict[str, Label]:

@@ -15,21 +15,30 @@ import pandas as pd
 import vl_convert
 
 from ledgers.money import exponent
-from simulations.rates import MILLION
-from simulations.report.model import Chart, Column, Kind, Table
+from simulations.report.bridges import bridge, flows
+from simulations.report.marks import (
+    BAND,
+    COLOURS,
+    DASHES,
+    HEIGHT,
+    INK,
+    LINE,
+    PARTS,
+    ROW,
+    ROWS_MAX,
+    WIDTH,
+    Shown,
+    format_of,
+    scaled,
+    specified,
+    time_axis,
+)
+from simulations.report.model import Chart, Kind, Table
 from simulations.report.wording import Language, Wording
 
-WIDTH, HEIGHT, ROW = 840, 270, 24
-ROWS_MAX = 25
-INK, BAND, LINE = "#0b3954", "#5fa8d3", "#0b5c8a"
-COLOURS = ["#0b5c8a", "#c7703a", "#4f7d3a", "#7a5195", "#8a6d1f", "#555555"]
-PARTS = ["#c7703a", "#4f7d3a", "#b9a44c"]
-DASHES = [[6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
 TURKISH: dict[str, object] = {
     "decimal": ",", "thousands": ".", "grouping": [3], "currency": ["", ""],
 }  # fmt: skip
-MILLIONS_FROM = 2_000_000
-Shown = dict[str, object]
 
 
 def drawn(chart: Chart, table: Table, wording: Wording) -> str:
@@ -62,42 +71,6 @@ def _config(*, right: bool) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _scaled(
-    table: Table, unit: str, wording: Wording, names: list[str]
-) -> tuple[pd.DataFrame, str]:
-    """Return the frame with the named columns as people read them, and the title of their axis."""
-    frame = table.frame.copy()
-    by_name = {column.name: column for column in table.columns}
-    largest = max(pd.to_numeric(frame[name]).abs().max() for name in names)
-    kind = by_name[names[0]].kind
-    if kind is Kind.AMOUNT:
-        whole = 10 ** exponent(unit)
-        large = largest >= MILLIONS_FROM * whole
-        divisor = whole * (1_000_000 if large else 1000)
-        title = wording.word("millions" if large else "thousands").format(unit=unit)
-    elif kind is Kind.RATE:
-        divisor, title = MILLION, wording.word("rate_axis")
-    else:
-        divisor, title = 1, ""
-    for name in names:
-        frame[name] = pd.to_numeric(frame[name]) / divisor
-    return frame, title
-
-
-def _specified(chart: alt.TopLevelMixin) -> Shown:
-    specification: Shown = chart.to_dict()
-    return specification
-
-
-def _time() -> alt.X:
-    axis = alt.Axis(format="%Y-%m", tickCount=12, labelAngle=0, labelOverlap="greedy", grid=False)
-    return alt.X("month:T", title=None, axis=axis)
-
-
-def _format(column: Column) -> str:
-    return {Kind.COUNT: ",d", Kind.SHARE: ".0%", Kind.RATE: ",.0f"}.get(column.kind, ",.4~g")
-
-
 def fan(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     """Return bands, the line of the base path, and stress paths where the table has some."""
     line = options["line"]
@@ -107,9 +80,9 @@ def fan(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     extra = [name for name in columns if name in wording.names]
     extra += options["beside"].split() if "beside" in options else []
     bands = [low, quarter, upper, high]
-    frame, title = _scaled(table, options["unit"], wording, [line, *bands, *extra])
-    value = alt.Axis(format=_format(columns[line]), title=title or None)
-    base = alt.Chart(frame, width=WIDTH, height=HEIGHT).encode(x=_time())
+    frame, title = scaled(table, options["unit"], wording, [line, *bands, *extra])
+    value = alt.Axis(format=format_of(columns[line]), title=title or None)
+    base = alt.Chart(frame, width=WIDTH, height=HEIGHT).encode(x=time_axis())
     inside = alt.Scale(zero=columns[line].kind is not Kind.RATE, nice=True)
     y = alt.Y(f"{low}:Q", axis=value, scale=inside)
     outer = base.mark_area(opacity=0.28, color=BAND).encode(y=y, y2=f"{high}:Q")
@@ -123,7 +96,7 @@ def fan(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
         alt.Chart(long)
         .mark_line(strokeWidth=2.4)
         .encode(
-            x=_time(),
+            x=time_axis(),
             y=alt.Y("value:Q", axis=value, scale=inside),
             color=alt.Color(
                 "name:N", sort=labels, legend=legend,
@@ -135,22 +108,22 @@ def fan(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
             ),
         )
     )  # fmt: skip
-    return _specified(alt.layer(outer, inner, paths))
+    return specified(alt.layer(outer, inner, paths))
 
 
 def lines(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     """Return a line for each series."""
     value, series = options["value"], options["series"]
     columns = {column.name: column for column in table.columns}
-    frame, title = _scaled(table, options["unit"], wording, [value])
+    frame, title = scaled(table, options["unit"], wording, [value])
     frame[series] = [wording.cell(one, columns[series]) for one in frame[series]]
     names = list(dict.fromkeys(frame[series]))
-    axis = alt.Axis(format=_format(columns[value]), title=title or None)
+    axis = alt.Axis(format=format_of(columns[value]), title=title or None)
     made = (
         alt.Chart(frame, width=WIDTH, height=HEIGHT)
         .mark_line(strokeWidth=2.6)
         .encode(
-            x=_time(),
+            x=time_axis(),
             y=alt.Y(f"{value}:Q", axis=axis, scale=alt.Scale(zero=True)),
             color=alt.Color(
                 f"{series}:N", sort=names, legend=alt.Legend(title=None),
@@ -162,7 +135,7 @@ def lines(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
             ),
         )
     )  # fmt: skip
-    return _specified(made)
+    return specified(made)
 
 
 def steps(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
@@ -170,22 +143,22 @@ def steps(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     value = options["value"]
     columns = {column.name: column for column in table.columns}
     heading = alt.TitleParams(wording.header(columns[value]), fontSize=12, fontWeight="normal")
-    axis = alt.Axis(format=_format(columns[value]), title=None)
+    axis = alt.Axis(format=format_of(columns[value]), title=None)
     top = 1 if columns[value].kind is Kind.SHARE else None
     scale = alt.Scale(domain=[0, top]) if top else alt.Undefined
     made = (
         alt.Chart(table.frame, width=WIDTH, height=HEIGHT - 60, title=heading)
         .mark_area(interpolate="step-after", color=COLOURS[1], opacity=0.55, line=True)
-        .encode(x=_time(), y=alt.Y(f"{value}:Q", axis=axis, scale=scale))
+        .encode(x=time_axis(), y=alt.Y(f"{value}:Q", axis=axis, scale=scale))
     )
-    return _specified(made)
+    return specified(made)
 
 
 def bars(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     """Return a bar with its figure for each row, the first of them where there are many."""
     name, value = options["name"], options["value"]
     columns = {column.name: column for column in table.columns}
-    frame, title = _scaled(table, options["unit"], wording, [value])
+    frame, title = scaled(table, options["unit"], wording, [value])
     frame["figure"] = [wording.cell(one, columns[value]) for one in table.frame[value]]
     frame["label"] = [wording.cell(one, columns[name]) for one in frame[name]]
     order = options.get("order", "size")
@@ -196,21 +169,21 @@ def bars(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
         y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(grid=False)),
         x=alt.X(
             f"{value}:Q",
-            axis=alt.Axis(format=_format(columns[value]), title=title or None, tickCount=6),
+            axis=alt.Axis(format=format_of(columns[value]), title=title or None, tickCount=6),
         ),
     )
     marks = base.mark_bar(color=LINE, height=ROW - 8)
     texts = base.mark_text(align="left", dx=5, fontSize=11.5, color="#33404d").encode(
         text="figure:N"
     )
-    return _specified(marks + texts)
+    return specified(marks + texts)
 
 
 def spans(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     """Return a tornado: for each row a bar from its low to its high, the widest on top."""
     name, low, high = options["name"], options["low"], options["high"]
     columns = {column.name: column for column in table.columns}
-    frame, title = _scaled(table, options["unit"], wording, [low, high])
+    frame, title = scaled(table, options["unit"], wording, [low, high])
     frame["label"] = [wording.cell(one, columns[name]) for one in frame[name]]
     middle = pd.to_numeric(frame[options["middle"]]).iloc[0]
     middle = middle / (pd.to_numeric(table.frame[high]).iloc[0] / frame[high].iloc[0])
@@ -232,19 +205,19 @@ def spans(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
         ),
     )  # fmt: skip
     rule = alt.Chart(long).mark_rule(color=INK).encode(x="mean(middle):Q")
-    return _specified(marks + rule)
+    return specified(marks + rule)
 
 
 def curve(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
     """Return a line over numbers, with its band where the table has one."""
     x, y = options["x"], options["y"]
     columns = {column.name: column for column in table.columns}
-    frame, _ = _scaled(table, options["unit"], wording, [y])
+    frame, _ = scaled(table, options["unit"], wording, [y])
     frame[x] = pd.to_numeric(table.frame[x]) / 10 ** exponent(options["x_unit"])
     base = alt.Chart(frame, width=WIDTH, height=HEIGHT).encode(
         x=alt.X(f"{x}:Q", title=wording.header(columns[x]), scale=alt.Scale(zero=False, nice=True))
     )
-    axis = alt.Axis(format=_format(columns[y]), title=wording.header(columns[y]))
+    axis = alt.Axis(format=format_of(columns[y]), title=wording.header(columns[y]))
     layers: list[alt.Chart] = []
     if "low" in options:
         band = base.mark_area(opacity=0.28, color=BAND)
@@ -257,7 +230,7 @@ def curve(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
             y=alt.Y(f"{y}:Q", axis=axis)
         )
     )
-    return _specified(alt.layer(*layers))
+    return specified(alt.layer(*layers))
 
 
 def stacked(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
@@ -267,7 +240,7 @@ def stacked(table: Table, options: Mapping[str, str], wording: Wording) -> Shown
 
 def _parted(table: Table, name: str, values: list[str], wording: Wording) -> Shown:
     columns = {column.name: column for column in table.columns}
-    frame, _ = _scaled(table, "count", wording, values)
+    frame, _ = scaled(table, "count", wording, values)
     frame["label"] = [wording.cell(one, columns[name]) for one in frame[name]]
     frame["sum"] = frame[values].sum(axis=1)
     frame = frame[frame["sum"] > 0]
@@ -288,7 +261,7 @@ def _parted(table: Table, name: str, values: list[str], wording: Wording) -> Sho
             ),
         )
     )  # fmt: skip
-    return _specified(made)
+    return specified(made)
 
 
 def paired(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
@@ -323,7 +296,7 @@ def paired(table: Table, options: Mapping[str, str], wording: Wording) -> Shown:
         )
     )  # fmt: skip
     texts = base.mark_text(align="left", dx=4, fontSize=11, color="#33404d").encode(text="figure:N")
-    return _specified(marks + texts)
+    return specified(marks + texts)
 
 
 FORMS: Mapping[str, Callable[[Table, Mapping[str, str], Wording], Shown]] = {
@@ -335,4 +308,6 @@ FORMS: Mapping[str, Callable[[Table, Mapping[str, str], Wording], Shown]] = {
     "curve": curve,
     "stacked": stacked,
     "paired": paired,
+    "bridge": bridge,
+    "flows": flows,
 }

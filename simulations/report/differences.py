@@ -141,17 +141,23 @@ def difference_parts(projection: Projection, variant: str) -> Iterator[Part]:
     }
     provinces = _counts(comparison, variant, "province", Kind.NAME)
     yield saying(provinces, Sentence("who_says", facts))
-    yield _counts(comparison, variant, "size", Kind.COUNT)
+    own = Sentence("variant_is", {"variant": Sentence("a_name", {"code": variant})})
+    yield saying(_counts(comparison, variant, "size", Kind.COUNT), own)
     if comparison.projection.base.loads.course.pack.code == _pack_code(projection, variant):
         frame = comparison.by_criterion()
-        columns = [
-            Column("criterion", Kind.NAME), Column("met_before", Kind.COUNT),
-            Column("no_longer", Kind.COUNT),
-        ]  # fmt: skip
-        made = table(f"by_criterion_{variant}", columns, _columns(frame))
-        yield part("by_criterion", made, "bars", name="criterion", value="no_longer", unit="count")
+        if frame["no_longer"].any():
+            yield saying(_criteria_part(frame, variant), own)
     for currency in ("TRY", *FOREIGN):
         yield _saving(projection, variant, currency)
+
+
+def _criteria_part(frame: pd.DataFrame, variant: str) -> Part:
+    columns = [
+        Column("criterion", Kind.NAME), Column("met_before", Kind.COUNT),
+        Column("no_longer", Kind.COUNT),
+    ]  # fmt: skip
+    made = table(f"by_criterion_{variant}", columns, _columns(frame))
+    return part("by_criterion", made, "bars", name="criterion", value="no_longer", unit="count")
 
 
 def _pack_code(projection: Projection, variant: str) -> str:

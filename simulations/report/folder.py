@@ -7,7 +7,10 @@ that they can be computed again and compared.
 """
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 
@@ -38,6 +41,7 @@ REPORT_DIFFERS = Problem(
 
 MANIFEST = "manifest.json"
 WORKBOOK = "report.xlsx"
+HOUSEHOLDS = "households"  # those that a variant treats otherwise
 
 
 def page_name(language: Language) -> str:
@@ -45,17 +49,33 @@ def page_name(language: Language) -> str:
     return f"report.{language.value}.html"
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder ready; what an earlier report left there is written over.
+def check(folder: Path) -> None:
+    """Refuse a folder that holds something else; what an earlier report left may be written over.
 
-    Raises `report_folder_taken`.
+    Nothing is made or removed yet: a run that is cancelled leaves what was there. Raises
+    `report_folder_taken`.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not (folder / REPORT).is_file():
-            raise REPORT_FOLDER_TAKEN.refusal(folder=folder)
-        for path in (folder / TABLES).glob("*.parquet"):
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if taken and not (folder / REPORT).is_file():
+        raise REPORT_FOLDER_TAKEN.refusal(folder=folder)
+
+
+@contextmanager
+def placed(folder: Path) -> Iterator[Path]:
+    """Give a folder beside `folder` to write into; what is in it goes there when all is written.
+
+    Of an earlier report nothing stays. Where writing fails or is cancelled, nothing has changed.
+    """
+    target = folder.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
+        fresh = Path(name)
+        yield fresh
+        target.mkdir(exist_ok=True)
+        for old in (TABLES, HOUSEHOLDS):
+            shutil.rmtree(target / old, ignore_errors=True)
+        for path in sorted(fresh.iterdir(), key=lambda path: path.name == MANIFEST):
+            path.replace(target / path.name)
 
 
 def write(report: Report, folder: Path, workbook_in: Language = Language.EN) -> None:

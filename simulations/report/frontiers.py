@@ -12,7 +12,7 @@ import numpy as np
 from eligibility.entitlements import PEOPLE_MAX
 from ledgers.money import parse_amount
 from simulations.frontier import Candidates, Frontier, frontier
-from simulations.projection.ledger import Terms
+from simulations.projection.ledger import UNLIMITED, Terms
 from simulations.projection.prices import Prices
 from simulations.projection.running import Projection
 from simulations.projection.spending import spending_of, standing_of
@@ -32,20 +32,22 @@ def frontier_part(projection: Projection) -> Part:
         raise ValueError(message)
     values = sorted({parse_amount(str(value), HOME) for value in asked.values})
     terms = projection.draws.terms
-    base = int(month_budget(terms, projection.draws.base_prices, asked.months)[0])
-    low, high = ends(month_budget(terms, projection.draws.prices, asked.months))
+    most = _stated_most(projection)
+    base = min(int(month_budget(terms, projection.draws.base_prices, asked.months)[0]), most)
+    spread = ends(month_budget(terms, projection.draws.prices, asked.months))
+    low, high = (min(end, most) for end in spread)
     candidates = candidates_of(projection)
     scale, kept = projection.people.scale[0], _after_fees(projection)
-    found, least, most = (
+    found, fewest, largest = (
         frontier(candidates, values, int(budget * kept / scale)) for budget in (base, low, high)
     )
     rows = {**_rows(projection, found, scale),
-            "households_low": _households(least, scale),
-            "households_high": _households(most, scale)}  # fmt: skip
+            "households_low": _households(fewest, scale),
+            "households_high": _households(largest, scale)}  # fmt: skip
     columns = [
         Column("value_minor", Kind.AMOUNT, HOME), Column("households", Kind.COUNT),
         Column("households_low", Kind.COUNT), Column("households_high", Kind.COUNT),
-        Column("people", Kind.COUNT), Column("month_minor", Kind.AMOUNT, HOME),
+        Column("people", Kind.COUNT), Column("spent_month_minor", Kind.AMOUNT, HOME),
         Column("coverage", Kind.SHARE), Column("adequacy", Kind.SHARE),
         Column("gap_closed_minor", Kind.AMOUNT, HOME), Column("efficient", Kind.WORD),
     ]  # fmt: skip
@@ -70,7 +72,7 @@ def _rows(projection: Projection, found: Frontier, scale: np.float64) -> dict[st
         "value_minor": [point.value_minor for point in points],
         "households": _households(found, scale),
         "people": _scaled([point.people for point in points], scale),
-        "month_minor": _scaled([point.spent_minor for point in points], scale),
+        "spent_month_minor": _scaled([point.spent_minor for point in points], scale),
         "coverage": [point.coverage for point in points],
         "adequacy": [point.value_minor / each if each else None for point in points],
         "gap_closed_minor": _scaled([point.gap_closed_minor for point in points], scale),
@@ -79,7 +81,7 @@ def _rows(projection: Projection, found: Frontier, scale: np.float64) -> dict[st
 
 
 def candidates_of(projection: Projection) -> Candidates:
-    """Return those who qualify now, in the rules' order.
+    """Return those who stand in the rules' order now and are within the places, in that order.
 
     What a household lacks is what its people spend below the scenario's line; where nothing is
     stated of that, the whole basket.
@@ -94,7 +96,7 @@ def candidates_of(projection: Projection) -> Candidates:
     else:
         each = parse_amount(str(basket.per_person), HOME) if basket else 0
         lacking = np.full(len(standing.people), each, dtype=np.int64)
-    own = standing.qualifies
+    own = standing.within
     return Candidates(
         standing.households[own],
         np.minimum(standing.people, most)[own],
@@ -113,6 +115,12 @@ def month_budget(terms: Terms, prices: Prices, months: int) -> Ints:
         mean = np.rint(prices.of(fund.currency)[:, :months].mean(axis=1)).astype(np.int64)
         total = total + try_minor(np.full_like(mean, fund.amount_minor), mean)
     return np.maximum(total // months - terms.fixed_minor, 0)
+
+
+def _stated_most(projection: Projection) -> int:
+    """Return the budget that the pack itself states for a cycle, or more than there can be."""
+    budgets = projection.base.loads.places.budgets
+    return int(UNLIMITED) if budgets is None else int(budgets[0])
 
 
 def _after_fees(projection: Projection) -> np.float64:

@@ -100,6 +100,7 @@ class Report:
     tables: Mapping[str, Table]
     names: Mapping[str, Label]
     manifest: Mapping[str, object]
+    answer: tuple[Sentence, ...] = ()  # in short
 
 
 def amount(minor: int, currency: str) -> Sentence:
@@ -138,6 +139,7 @@ def save(report: Report, folder: Path) -> None:
         "title": report.title.model_dump(),
         "about": report.about.model_dump(),
         "question": report.question,
+        "answer": [asdict(sentence) for sentence in report.answer],
         "figures": [asdict(figure) for figure in report.figures],
         "sections": [asdict(section) for section in report.sections],
         "tables": {
@@ -171,4 +173,5 @@ def load(folder: Path) -> Report:
         tables,
         names,
         content["manifest"],
+        TypeAdapter(tuple[Sentence, ...]).validate_python(content["answer"]),
     )

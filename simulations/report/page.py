@@ -33,7 +33,7 @@ class Heading:
 class Shown:
     """A section as the page shows it."""
 
-    key: str
+    anchor: str
     heading: str
     sentences: list[str]
     chart: Markup = field(default_factory=Markup)
@@ -41,6 +41,7 @@ class Shown:
     rows: list[list[str]] = field(default_factory=list)
     summary: str = ""
     more: str = ""
+    has_bands: bool = False
 
 
 def write_page(report: Report, path: Path, language: Language) -> None:
@@ -61,6 +62,7 @@ def page_of(report: Report, language: Language) -> str:
         words=wording,
         title=wording.label(report.title),
         about=wording.label(report.about),
+        answer=[wording.says(sentence) for sentence in report.answer],
         figures=[_figure(figure, wording) for figure in report.figures],
         population=_population(report, wording),
         sections=list(_sections(report, wording)),
@@ -99,7 +101,7 @@ def _with_table(
         rows = wording.count(len(table.frame))
         more = wording.word("rows_more").format(shown=ROWS_MAX, rows=rows)
     return Shown(
-        section.key,
+        section.table,
         *said,
         Markup(chart),  # noqa: S704 - drawn by ourselves; texts in it are escaped by the renderer
         [_heading(column, wording) for column in table.columns],
@@ -110,6 +112,7 @@ def _with_table(
         ],
         wording.word("table_of" if chart else "table_alone"),
         more,
+        section.chart is not None and section.chart.form == "fan",
     )  # fmt: skip
 
 

@@ -5,11 +5,13 @@ of a hundred draws lie, each of them a value that was drawn.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from eligibility.rules.pack import Label
 from simulations.coverage import HORIZONS, Method, Trial, coverage
 from simulations.fans import LINES, fan, quantiles
 from simulations.months import named
@@ -33,12 +35,16 @@ from simulations.report.model import (
     share,
     table,
 )
+from simulations.scenario.model import Stress
 
 BANDS = LINES
 FOREIGN = ("USD", "EUR")
 METHODS = {"bootstrap": Method.BOOTSTRAP, "lognormal": Method.NORMAL}
 COVERAGE_DRAWS = 500
 MONTH = Column("month", Kind.MONTH)
+UNCHANGED = Stress(
+    code="unchanged", name=Label(en="-", tr="-", ar="-"), jump_share=Decimal(0), frozen_months=0
+)
 
 
 class Part(NamedTuple):
@@ -245,11 +251,12 @@ def exchange_part(projection: Projection) -> Part:
         rows[stress.code] = path.of("USD")[0]
         columns.append(Column(stress.code, Kind.RATE))
     made = part("exchange", table("exchange", columns, rows), "fan", line="base", unit="rate")
-    before = projection.draws.base_prices.before["USD"]
+    known = projection.draws.market.known
+    before = int(known.rates[-1, known.currencies.index("USD")])
     facts = {
-        "before": f"{before // 10_000 / 100:.2f}",
+        "month": month(known.months[-1]), "before": f"{before // 10_000 / 100:.2f}",
         "last": f"{base.of('USD')[0, -1].item() // 10_000 / 100:.2f}",
-    }
+    }  # fmt: skip
     said = [Sentence("exchange_says", facts)]
     if projection.scenario.prices.exchange.kind in METHODS:
         said.append(_coverage_says(projection))
@@ -278,15 +285,9 @@ def _coverage_says(projection: Projection) -> Sentence:
 
 
 def stress_part(projection: Projection) -> Part:
-    """Return what each stress path costs, beside the base path."""
-    scenario = projection.scenario
-    indexation = indexation_of(scenario, "base")
+    """Return what each stress path costs, beside the base path and rates that stay as they are."""
     paths = [("base", projection.draws.base_prices, projection.base.base)]
-    for stress in scenario.prices.stress:
-        loads = projection.base.loads
-        paths.append((
-            stress.code, *stress_outcome(projection.draws, loads, indexation, stress)
-        ))  # fmt: skip
+    paths += [(code, *outcome) for code, outcome in stress_outcomes(projection)]
     rows = [_stress_row(projection, *path) for path in paths]
     columns = [
         Column("path", Kind.NAME), Column("rate_last", Kind.RATE),
@@ -295,10 +296,23 @@ def stress_part(projection: Projection) -> Part:
         Column("unfunded_minor", Kind.AMOUNT, "TRY"), Column("dry_month", Kind.MONTH),
     ]  # fmt: skip
     by_name = {column.name: [row[column.name] for row in rows] for column in columns}
-    return part(
+    made = part(
         "stress", table("stress", columns, by_name), "bars", name="path", value="need_usd_minor",
         unit="USD",
     )  # fmt: skip
+    return saying(made, Sentence("stress_says"))
+
+
+def stress_outcomes(projection: Projection) -> Iterator[tuple[str, tuple[Prices, Ledger]]]:
+    """Yield the prices and the ledger of every stress path by its code.
+
+    First those of rates that stay as they are: a stress path stands still but for its shock, so
+    that is what it is held against. The base path's lira falls as it has done on the record.
+    """
+    indexation = indexation_of(projection.scenario, "base")
+    for stress in (UNCHANGED, *projection.scenario.prices.stress):
+        loads = projection.base.loads
+        yield stress.code, stress_outcome(projection.draws, loads, indexation, stress)
 
 
 def _stress_row(
@@ -342,20 +356,6 @@ def provinces_part(projection: Projection) -> Part:
         "provinces", table("provinces", columns, by_name), "bars", name="province", value="first",
         unit="count",
     )  # fmt: skip
-
-
-def common_parts(projection: Projection) -> Iterator[Part]:
-    """Yield what every projection has to say, after what its question asks for."""
-    yield caseload_part(projection)
-    for currency in ("TRY", *FOREIGN):
-        yield cost_part(projection, currency)
-    if projection.scenario.grants:
-        yield grants_part(projection)
-        yield runway_part(projection)
-    yield exchange_part(projection)
-    if projection.scenario.prices.stress:
-        yield stress_part(projection)
-    yield provinces_part(projection)
 
 
 def together(parts: Sequence[Part]) -> tuple[tuple[Section, ...], dict[str, Table]]:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ledgers.problems import Refusal
 from simulations.distributions import Distribution
 from simulations.projection.drawing import EXCHANGE, assumptions, cost_of, uncertain
 from simulations.projection.running import Projection, indexation_of
 from simulations.randomness import Floats, Randomness
 from simulations.report.model import Column, Kind, Sentence, table
 from simulations.report.parts import Part, part, saying
-from simulations.sensitivity import Uncertain, sobol_indices, tornado
+from simulations.sensitivity import SENSITIVITY_FLAT, Uncertain, sobol_indices, tornado
 
 POINTS = 256
 CENTS_IN_MILLION = 100_000_000
@@ -25,7 +26,10 @@ class Chance:
 
 
 def sensitivity_part(projection: Projection) -> Part | None:
-    """Return the part, or None where everything is known."""
+    """Return the part, or None where everything is known or nothing of it moves the cost.
+
+    Where places or a budget are full throughout, what is uncertain may not change the cost.
+    """
     names = uncertain(projection.draws)
     if not names:
         return None
@@ -39,10 +43,13 @@ def sensitivity_part(projection: Projection) -> Part | None:
         return cost_of(projection.draws, projection.base.loads, indexation, values)
 
     found = tornado(asked, model)
-    indices = {
-        index.name: index
-        for index in sobol_indices(asked, model, Randomness(projection.scenario.seed), POINTS)
-    }
+    try:
+        shares = sobol_indices(asked, model, Randomness(projection.scenario.seed), POINTS)
+    except Refusal as refusal:
+        if refusal.problem is not SENSITIVITY_FLAT:
+            raise
+        return None
+    indices = {index.name: index for index in shares}
     rows = {
         "assumption": ["exchange_path" if bar.name == EXCHANGE else bar.name for bar in found.bars],
         "low_minor": [_cents(bar.low_result) for bar in found.bars],

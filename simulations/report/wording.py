@@ -2,7 +2,7 @@
 
 English writes 1,234.50, Turkish 1.234,50; Arabic reports use Western digits, as the agencies do.
 Amounts are shown without decimals where they are a thousand and more, in sentences as millions
-where they are ten millions and more: the tables have every minor unit. Words are `words.yaml`; what
+where they are a million and more: the tables have every minor unit. Words are `words.yaml`; what
 is missing there is a bug and raises KeyError.
 """
 
@@ -23,7 +23,7 @@ from simulations.rates import MILLION
 from simulations.report.model import Column, Kind, Sentence
 
 WHOLE_FROM = 1000
-MILLIONS_FROM = 10_000_000
+MILLIONS_FROM = 1_000_000
 NOTHING = "–"
 HYPHEN = "\N{NON-BREAKING HYPHEN}"
 ISOLATE, ISOLATE_END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"

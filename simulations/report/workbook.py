@@ -22,6 +22,7 @@ from simulations.report.model import Column, Kind, Report, Table
 from simulations.report.wording import Language, Wording
 
 SHEET_NAME_MAX = 31
+LINE_HEIGHT, LINE_LETTERS = 15, 110
 FORMATS = {
     Kind.COUNT: "#,##0", Kind.SHARE: "0.0%", Kind.RATE: "#,##0.0000", Kind.NUMBER: "#,##0.00",
     Kind.AMOUNT: "#,##0.00",
@@ -59,8 +60,10 @@ def _summary(sheet: Worksheet, report: Report, wording: Wording) -> None:
     sheet.title = _title(wording.word("key_figures"), Workbook())
     sheet.append([wording.label(report.title)])
     sheet["A1"].font = Font(bold=True, size=14)
-    sheet.append([wording.label(report.about)])
+    for text in (wording.label(report.about), *map(wording.says, report.answer)):
+        _prose(sheet, text)
     sheet.append([])
+    sheet.append(["", *(wording.word(key) for key in ("key_line", "p5", "p95"))])
     for figure in report.figures:
         spread = [wording.says(figure.low), wording.says(figure.high)]
         sheet.append([wording.word(figure.key), wording.says(figure.value), *spread])
@@ -69,6 +72,15 @@ def _summary(sheet: Worksheet, report: Report, wording: Wording) -> None:
     sheet.column_dimensions["A"].width = 52
     for letter in "BCD":
         sheet.column_dimensions[letter].width = 24
+
+
+def _prose(sheet: Worksheet, text: str) -> None:
+    """Add a row of text that is wrapped over the width of the sheet."""
+    sheet.append([text])
+    at = sheet.max_row
+    sheet.merge_cells(f"A{at}:D{at}")
+    sheet[f"A{at}"].alignment = Alignment(wrap_text=True, vertical="top")
+    sheet.row_dimensions[at].height = LINE_HEIGHT * (1 + len(text) // LINE_LETTERS)
 
 
 def _sheet(sheet: Worksheet, table: Table, wording: Wording) -> None:

@@ -25,20 +25,14 @@ from eligibility.entitlements import Amount, Entitlement
 from eligibility.rules.pack import STRICT, Code, Id, Label, Words
 from eligibility.selection import Selection
 from simulations.distributions import Constant, Distribution, Number
+from simulations.months import month_after
 
 MONTHS_MAX = 120
 DRAWS_MAX = 20_000
 SYNTHETIC_MAX = 1_000_000
 
 Question = Literal[
-    "cost",
-    "rule_change",
-    "frontier",
-    "shock",
-    "expansion",
-    "comparison",
-    "targeting",
-    "backtest",
+    "cost", "rule_change", "frontier", "shock", "expansion", "comparison", "targeting", "backtest"
 ]
 Foreign = Literal["USD", "EUR"]
 Currency = Literal["TRY", "USD", "EUR"]
@@ -113,7 +107,11 @@ class Indexation(BaseModel):
 
 
 class RuleBook(BaseModel):
-    """Which rules run: a pack (a file beside the scenario) or a programme, and what is changed."""
+    """Which rules run, and what is changed of them.
+
+    `pack` is a file beside the scenario or the name of a pack that comes with the program,
+    `programme` the code of a programme that does.
+    """
 
     model_config = STRICT
 
@@ -300,6 +298,14 @@ class Grant(BaseModel):
     provinces: tuple[Province, ...] = ()
     ceiling_month: Amount | None = None
     lead_months: Annotated[int, Field(ge=0, le=12)] = 0
+
+    def pays_in(self, month: date) -> bool:
+        """Say whether the grant can pay in a month: drawn and paid within its window.
+
+        What is paid on the first day of a month was drawn `lead_months` before.
+        """
+        drawn = month_after(month, -self.lead_months)
+        return self.first_day.replace(day=1) <= drawn and month <= self.last_day
 
 
 class Frontier(BaseModel):

@@ -1,22 +1,23 @@
 """From a scenario file to a scenario that fits its rule packs, with every problem in its place.
 
 What a single field can be is said in `model`; here is what has to fit together: days, rates,
-grants, the parameters that an overlay changes, what a question needs. A pack named by a file is
-looked for beside the scenario; a programme's pack is handed over by whoever knows programmes.
+grants, overlays, what a question needs. A pack is a file beside the scenario or comes with the
+program. What a pack asks for and a scenario cannot do is refused, never left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
 from eligibility.entitlements import Amount, exact_problem
+from eligibility.packs import shipped_packs
 from eligibility.rules.checked import load_pack, read_text, refused, rules_of
 from eligibility.rules.document import Document, YamlPath, found, read_document, read_model
 from eligibility.rules.pack import Parameter, RulePack
+from eligibility.selection import GRANT
 from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
 from simulations.distributions import Distribution
 from simulations.months import month_after
@@ -86,6 +87,18 @@ SCENARIO_FACT_UNKNOWN = Problem(
     "Name a fact of the base pack.",
 )
 
+SCENARIO_PACK_AFTER = Problem(
+    "scenario_pack_after",
+    "The pack {pack} is decided after {earlier}, from the same applications; a scenario runs each"
+    " pack by itself.",
+    "Run a copy of the pack without `after`: whoever {earlier} would take is then counted here.",
+)
+SCENARIO_GRANT_NEEDED = Problem(
+    "scenario_grant_needed",
+    "The pack {pack} selects within the grant's budget, and the scenario has no grant.",
+    "Add the grant, or give the course a selection of its own with places or a budget.",
+)
+
 PackOf = Callable[[str], RulePack]
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "cost": ("grants",),
@@ -134,7 +147,7 @@ def load_scenario(path: Path, programme_pack: PackOf) -> Loaded:
         raise refused(SCENARIO_REFUSED, findings)
     packs = [_base_pack(scenario, path.parent, programme_pack)]
     packs += [
-        load_pack(path.parent / variant.pack) if variant.pack else packs[0]
+        _pack_at(path.parent, variant.pack) if variant.pack else packs[0]
         for variant in scenario.variants
     ]
     return fitted(scenario, packs, document)
@@ -148,7 +161,7 @@ def fitted(
     `packs` are as written, without overlays. Raises `scenario_refused` with every finding.
     """
     fitting = _Fitting(scenario, tuple(packs), document)
-    courses = tuple(fitting.courses())
+    courses = fitting.courses_found = tuple(fitting.courses())
     fitting.check()
     if fitting.findings:
         raise refused(SCENARIO_REFUSED, tuple(fitting.findings))
@@ -158,7 +171,12 @@ def fitted(
 def _base_pack(scenario: Scenario, folder: Path, programme_pack: PackOf) -> RulePack:
     if scenario.rules.programme is not None:
         return programme_pack(scenario.rules.programme)
-    return load_pack(folder / str(scenario.rules.pack))
+    return _pack_at(folder, str(scenario.rules.pack))
+
+
+def _pack_at(folder: Path, name: str) -> RulePack:
+    """Return the pack in a file beside the scenario, or the one of that name that comes with us."""
+    return load_pack(shipped_packs().get(name) or folder / name)
 
 
 class _Fitting:
@@ -171,6 +189,7 @@ class _Fitting:
         self.packs = packs
         self.document = document
         self.findings: list[Finding] = []
+        self.courses_found: tuple[Course, ...] = ()
 
     def report(self, problem: Problem, path: YamlPath, **facts: object) -> None:
         self.findings.append(found(problem, self.place(path), facts))
@@ -258,6 +277,7 @@ class _Fitting:
             first = scenario.start.replace(day=1)
             self.report(SCENARIO_START, ("start",), on=scenario.start, first=first)
         self.check_currency()
+        self.check_selections()
         self.check_question()
         self.check_codes()
         self.check_rates()
@@ -269,6 +289,18 @@ class _Fitting:
         for pack in self.packs:
             if pack.currency != "TRY":
                 self.report(SCENARIO_CURRENCY, ("rules",), currency=pack.currency)
+
+    def check_selections(self) -> None:
+        """Refuse what a pack asks for and a scenario cannot do, rather than leave it out."""
+        paths: list[YamlPath] = [("rules",)]
+        paths += [("variants", at) for at in range(len(self.scenario.variants))]
+        for path, course in zip(paths, self.courses_found, strict=True):
+            pack = course.pack
+            if pack.after:
+                earlier = " and ".join(pack.after)
+                self.report(SCENARIO_PACK_AFTER, path, pack=pack.code, earlier=earlier)
+            if pack.selection.budget == GRANT and not self.scenario.grants:
+                self.report(SCENARIO_GRANT_NEEDED, path, pack=pack.code)
 
     def check_question(self) -> None:
         scenario = self.scenario
@@ -328,7 +360,7 @@ class _Fitting:
             days = {"grant": grant.code, "first": grant.first_day, "last": grant.last_day}
             if grant.last_day < grant.first_day:
                 self.report(SCENARIO_GRANT_WINDOW, (*path, "to"), **days)
-            elif not any(pays_in(grant, month) for month in months):
+            elif not any(map(grant.pays_in, months)):
                 self.report(SCENARIO_GRANT_OUTSIDE, (*path, "to"), **days)
 
     def check_amounts(self, grant: Grant, path: YamlPath) -> None:
@@ -366,12 +398,3 @@ class _Fitting:
                 self.report(
                     SCENARIO_FACT_UNKNOWN, path, pack=self.packs[0].code, fact=name, known=known
                 )
-
-
-def pays_in(grant: Grant, month: date) -> bool:
-    """Say whether the grant can pay in a month: drawn and paid within its window.
-
-    What is paid on the first day of a month was drawn `lead_months` before.
-    """
-    drawn = month_after(month, -grant.lead_months)
-    return grant.first_day.replace(day=1) <= drawn and month <= grant.last_day

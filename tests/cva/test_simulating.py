@@ -2,21 +2,24 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from cva import simulating
+from cva import scenario_sources
 from cva.assessing import assess_cycle
 from cva.programmes import publishing
 from cva.programmes.loading import SHIPPED, load
 from cva.registry.importing import import_file
+from cva.scenario_sources import programme_pack
 from cva.simulated_books import books_part
-from cva.simulating import Asked, export_snapshot, programme_pack, simulate, write_again
+from cva.simulating import Asked, export_snapshot, simulate, simulate_frontier, write_again
 from eligibility.rules.checked import load_pack
 from eligibility.selection import Quota, Selection
 from ledgers.problems import Refusal
@@ -29,7 +32,8 @@ from simulations.report import folder as report_folder
 from simulations.report.building import manifest_of, report_of
 from simulations.report.page import page_of
 from simulations.report.wording import Language, words
-from simulations.scenario.reading import Loaded, fitted
+from simulations.report.workbook import SHEET_NAME_MAX
+from simulations.scenario.reading import Loaded, fitted, load_scenario
 from simulations.snapshots import write_synthetic
 from tests.cva.registration import AT, VAULT, Office, open_office
 from tests.databases import Database
@@ -42,6 +46,10 @@ variants:
     name: {tr: Sıkı, en: Stricter, ar: أشد}
     overlay:
       - {parameter: rcsi_least, from: 2026-03-01, value: 30, source: Test}
+  - code: later
+    name: {tr: Geç, en: Later, ar: لاحقًا}
+    overlay:
+      - {parameter: rcsi_least, from: 2026-05-01, value: 25, source: Test}
 """
 UNCERTAIN = changed(
     ("exits: 0.01", "exits: {kind: beta, mean: 0.02, cases: 100}"),
@@ -110,6 +118,16 @@ def test_a_manifest_run_again_is_the_same_bytes_with_another_number_of_threads(
     assert "households/stricter-households_that_differ.parquet" in one
 
 
+def test_every_variant_is_told_in_short_and_at_length(first: Path) -> None:
+    report = report_folder.read(first)
+
+    assert len(report.answer) == 2
+    for variant in ("stricter", "later"):
+        assert {f"who_by_province_{variant}", f"difference_usd_{variant}"} <= report.tables.keys()
+    page = (first / "report.en.html").read_text(encoding="utf-8")
+    assert page.count('<section id="who_by_province_') == 2
+
+
 def test_a_manifest_that_says_other_figures_is_refused(first: Path) -> None:
     manifest = json.loads((first / "manifest.json").read_bytes())
 
@@ -142,19 +160,27 @@ def office(app: psycopg.Connection) -> Office:
     return open_office(app)
 
 
+BY_PROVINCE = Quota(by="province", households={"TR-27": 4, "TR-34": 6, "TR-63": 3})
+MOVED = Quota(by="province", households={"TR-27": 2, "TR-34": 1, "TR-70": 40}, unused="move")
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(order="highest_score_first", quota=BY_PROVINCE),
+        Selection(order="lowest_score_first", quota=MOVED, budget=Decimal("91000.00")),
+    ],
+    ids=["a quota", "the lowest first, places that move, a budget"],
+)
 def test_selection_simulated_for_today_is_the_real_cycles(
-    office: Office, database: Database, tmp_path: Path
+    office: Office, database: Database, tmp_path: Path, selection: Selection
 ) -> None:
     engine = database.engine()
     write_population(tmp_path / "people", 300, 5, MARCH, ExportFormat.JSON_LINES)
     [export] = (tmp_path / "people").glob("registrations*.jsonl")
     import_file(engine, VAULT, StillClock(), office.amal, export)
     programme = load(SHIPPED / "bank-transfer.yaml")
-    by_province = Selection(
-        order="highest_score_first",
-        quota=Quota(by="province", households={"TR-27": 4, "TR-34": 6, "TR-63": 3}),
-    )
-    rules = programme.rules.model_copy(update={"selection": by_province})
+    rules = programme.rules.model_copy(update={"selection": selection})
     programme = programme.model_copy(update={"rules": rules})
     publishing.publish(office.conn, programme, person_id=office.amal, at=AT)
     cycle = publishing.open_cycle(
@@ -185,7 +211,7 @@ def test_selection_simulated_for_today_is_the_real_cycles(
     assert len(real) > 250
     assert simulated == real
     chosen = [row for row in real if row[4]]
-    assert 5 < len(chosen) <= 13
+    assert 5 < len(chosen) <= sum(selection.quota.households.values())
     base = projection.base.base
     assert base.due[0, 0] == len(chosen)
     strata = projection.base.strata
@@ -248,7 +274,7 @@ def test_books_that_differ_from_the_projection_are_refused(
 
 
 FULL = os.environ.get("CVA_SCENARIOS") == "full"
-SHIPPED_SCENARIOS = simulating.shipped_scenarios()
+SHIPPED_SCENARIOS = scenario_sources.shipped_scenarios()
 
 
 def smaller(loaded: Loaded) -> Loaded:
@@ -268,8 +294,8 @@ def smaller(loaded: Loaded) -> Loaded:
 
 @pytest.mark.parametrize("name", SHIPPED_SCENARIOS)
 def test_a_shipped_scenario_has_a_page_that_stands_for_itself(name: str, tmp_path: Path) -> None:
-    path = simulating.SCENARIOS / f"{name}.yaml"
-    loaded = smaller(simulating.load_scenario(path, programme_pack))
+    path = scenario_sources.SCENARIOS / f"{name}.yaml"
+    loaded = smaller(load_scenario(path, programme_pack))
     scenario = loaded.scenario
     asked = scenario.population.synthetic
     files = write_synthetic(tmp_path, asked.households, scenario.seed, scenario.start)
@@ -300,6 +326,14 @@ def test_every_word_is_there_in_three_languages_with_the_same_facts() -> None:
         assert all(text.strip() for text in said.values()), key
 
 
+def test_headings_are_names_of_sheets_as_they_stand(first: Path) -> None:
+    report = report_folder.read(first)
+
+    for section in report.sections:
+        for said in words()[section.key].values():
+            assert len(said) <= SHEET_NAME_MAX, said
+
+
 def test_a_report_is_written_again_in_another_language(first: Path, tmp_path: Path) -> None:
     write_again(first, tmp_path / "again.html", Language.TR)
     write_again(first, tmp_path / "again.xlsx", Language.EN)
@@ -310,6 +344,15 @@ def test_a_report_is_written_again_in_another_language(first: Path, tmp_path: Pa
         write_again(first, tmp_path / "again.pdf", Language.TR)
     with pytest.raises(Refusal, match=r"^report_missing"):
         write_again(tmp_path, tmp_path / "again.html", Language.TR)
+
+
+def test_a_report_whose_words_are_not_ours_is_refused(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "older")
+    path = tmp_path / "older" / "report.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"cost_says"', '"cost_said"'))
+
+    with pytest.raises(Refusal, match=r"^report_older"):
+        write_again(tmp_path / "older", tmp_path / "again.html", Language.TR)
 
 
 def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, work: Path) -> None:
@@ -325,12 +368,50 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, work: 
     ):
         with pytest.raises(Refusal, match=f"^{code}"):
             simulate(asked, work)
+    with pytest.raises(Refusal, match=r"^programme_not_shipped: No programme nosuch .*market-card"):
+        programme_pack("nosuch")
     with pytest.raises(Refusal, match=r"^snapshot_half"):
-        simulating.snapshot_of(broken, None)
+        scenario_sources.snapshot_of(broken, None)
+    with pytest.raises(Refusal, match=r"^snapshot_file_unreadable"):
+        scenario_sources.snapshot_of(broken, broken)
     with pytest.raises(Refusal, match=r"^snapshot_file_missing"):
-        simulating.snapshot_of(broken, tmp_path / "none.parquet")
+        scenario_sources.snapshot_of(broken, tmp_path / "none.parquet")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
     assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("values", ["500", "500,500", "0,750"])
+def test_values_that_make_no_frontier_are_refused_before_anything_is_computed(
+    tmp_path: Path, work: Path, values: str
+) -> None:
+    with pytest.raises(Refusal, match=r"^frontier_values_few"):
+        simulate_frontier(Asked("frontier", tmp_path / "out", books=False), values, work)
+    assert not (tmp_path / "out").exists()
+
+
+def half_written(out: Path) -> None:
+    with report_folder.placed(out) as fresh:
+        (fresh / "report.json").write_text("{", encoding="utf-8")
+        raise KeyboardInterrupt
+
+
+def test_a_report_stays_whole_where_another_is_cancelled(
+    first: Path, tmp_path: Path, work: Path
+) -> None:
+    def interrupted(done: int, total: int | None) -> None:
+        del done, total
+        raise KeyboardInterrupt
+
+    shutil.copytree(first, tmp_path / "out")
+    before = contents(tmp_path / "out")
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(KeyboardInterrupt):
+        half_written(tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> None:
@@ -343,9 +424,9 @@ def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
 
-    # Two courses on two days: before the change, and when it holds.
-    assert told == [(400, 1600)]
-    assert contents(tmp_path / "out") == {}
+    # Three courses on three days: the first, and those on which one of them changes.
+    assert told == [(400, 3600)]
+    assert not (tmp_path / "out").exists()
     assert list(work.iterdir()) == []
 
 
@@ -361,4 +442,4 @@ def test_a_snapshot_goes_into_an_empty_folder_only(
         export_snapshot(engine, office.amal, "bank-transfer", tmp_path / "snapshot")
     with pytest.raises(Refusal, match=r"^role_missing"):
         export_snapshot(engine, office.rana, "bank-transfer", tmp_path / "other")
-    assert load_pack(simulating.SCENARIOS / "basic-needs.yaml").currency == "TRY"
+    assert load_pack(scenario_sources.SCENARIOS / "basic-needs.yaml").currency == "TRY"

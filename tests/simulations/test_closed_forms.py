@@ -17,6 +17,7 @@ from simulations.distributions import Beta, Constant, LogNormal, Normal, Triangu
 from simulations.dynamics import (
     Flows,
     Rates,
+    Shift,
     caseload,
     caseload_by_stratum,
     checked_months,
@@ -134,7 +135,10 @@ def test_the_break_even_date_of_a_shrinking_caseload(exits: float, budget_try: i
     expected = caseload(flows, rates(1, months, exits=exits), np.eye(1))
     fund = Fund("GR", "TRY", budget, None, 0, (True,) * months, frozenset())
     days = tuple(date(2027 + at // 12, at % 12 + 1, 1) for at in range(months))
-    groups = Groups(("",), np.zeros(1, np.int64), np.array([500_00]), np.array([5.0]), np.eye(1))
+    in_order = np.tile([[[0.0], [1.0]]], (months, 1, 1))
+    groups = Groups(
+        ("",), np.zeros(1, np.int64), np.array([500_00]), np.array([5.0]), np.eye(1), in_order
+    )  # fmt: skip
     ledger = ledger_of(
         Terms((fund,), ((0,),), {"": 0}, days, None, 0, 0),
         groups,
@@ -178,6 +182,7 @@ def test_cohorts_add_up_to_the_walk_month_by_month(seed: int, months: int, strat
         rng.uniform(0, 9, (months if seed % 2 else 1, strata)),
         rng.uniform(0, 5, (months, strata)),
         rng.uniform(0, 1, (months, strata)),
+        {1: Shift(np.arange(strata), rng.permutation(strata), rng.uniform(0, 1, strata))},
     )
     uncertain = Rates(
         rng.uniform(0, 2, (4, months)),

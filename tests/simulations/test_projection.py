@@ -176,8 +176,11 @@ def test_weights_of_zero_are_refused(tmp_path: Path) -> None:
     weights = pa.array([0.0, *[2.0] * 29])
     pq.write_table(table.append_column("weight", weights), people.households)
 
-    with pytest.raises(Refusal, match=r"^population_weights: 1 household"):
+    with pytest.raises(Refusal, match=r"^population_weights: 1 household") as refused:
         People.of(people.households, people.members)
+    [finding] = refused.value.findings
+    assert finding.problem.code == "population_weight"
+    assert str(finding.place) == "households.parquet, row 1, weight"
 
 
 def test_a_population_that_nobody_of_qualifies_is_refused(tmp_path: Path) -> None:

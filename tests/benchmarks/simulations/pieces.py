@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from eligibility.rules.checked import Rules, load_pack, rules_of
 from eligibility.rules.pack import RulePack
@@ -190,6 +191,24 @@ def _files(folder: Path) -> tuple[Path, Path]:
 
 def _view() -> View:
     return View(rules_of(load_pack(PACK)), ON, frozenset({"dependency"}))
+
+
+def report_of(folder: Path) -> Answer:
+    """A snapshot to the finished report of the scenario of costs: pages, charts, workbook, books.
+
+    Two years of months, four days on which the rules run, two thousand draws.
+    """
+    from cva.simulating import Asked, simulate  # what the other pieces need not hold in memory
+
+    work = folder / "work"
+    work.mkdir()
+    files = _files(folder)
+
+    def done() -> float:
+        report = simulate(Asked("cost", folder / "report", files), work)
+        return float(report.tables["waterfall"].frame["then"].iloc[-1])
+
+    return timed(done, pq.read_metadata(files[0]).num_rows)
 
 
 # --- household by household --------------------------------------------------------------------

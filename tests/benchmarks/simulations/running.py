@@ -49,6 +49,7 @@ def run(households: int, draws: int, *, rounds: int = ROUNDS, say: Say) -> Resul
             "a scenario on cells": (pieces.scenario_on_cells, (folder, ())),
             "gather cells by province": (pieces.cells_gathered, (folder, ("province",))),
             "a scenario on cells by province": (pieces.scenario_on_cells, (folder, ("province",))),
+            "a snapshot to its report": (pieces.report_of, (folder,)),
             "household by household": (pieces.lives, (households,)),
             "frontier of 50 values": (pieces.frontier_of, (households,)),
             "rake and make whole": (pieces.raked_caseload, (households,)),
