@@ -126,13 +126,15 @@ _SETTLE = sql.SQL("""
         SELECT s.instruction_ref, s.amount_minor, p.transfer_id, p.amount_minor AS held_minor,
                r.transfer_id AS resolution_id, p.debit_account_id, p.credit_account_id, p.currency,
                p.grant_code, p.programme_id, p.cycle_id, p.provider, p.location,
-               p.wallet_id, p.expires_on
+               p.wallet_id, p.expires_on, row_number() OVER in_order AS line_no,
+               lag(p.transfer_id) OVER in_order = p.transfer_id AS is_repeated
         FROM source s
         LEFT JOIN books.transfer p
             ON p.instruction_ref = s.instruction_ref AND p.phase = 'pending'
         LEFT JOIN books.transfer r ON r.pending_id = p.transfer_id
+        WINDOW in_order AS (ORDER BY p.transfer_id)
     ), digest AS (
-        SELECT count(*) AS lines, count(transfer_id) - count(DISTINCT transfer_id) AS repeats,
+        SELECT count(*) AS lines, count(*) FILTER (WHERE is_repeated) AS repeats,
                min(instruction_ref) FILTER (WHERE transfer_id IS NULL) AS unknown_ref,
                min(instruction_ref) FILTER (WHERE resolution_id IS NOT NULL) AS resolved_ref,
                min(instruction_ref) FILTER (WHERE amount_minor > held_minor) AS exceeded_ref,
@@ -143,8 +145,8 @@ _SETTLE = sql.SQL("""
                CASE WHEN min(currency) < max(currency) THEN 2 ELSE 1 END AS currencies,
                coalesce(bool_and(transfer_id IS NOT NULL AND resolution_id IS NULL
                    AND amount_minor BETWEEN 0 AND held_minor
-                   AND (amount_minor = 0 OR (expires_on < %(entry_on)s) IS NOT TRUE)), true)
-                   AND count(*) = count(DISTINCT transfer_id)
+                   AND (amount_minor = 0 OR (expires_on < %(entry_on)s) IS NOT TRUE)
+                   AND is_repeated IS NOT TRUE), true)
                    AND (min(currency) < max(currency)) IS NOT TRUE AS sound,
                sha256(convert_to(concat_ws(' ', %(entry_body)s::text, count(*),
                    sum(amount_minor)), 'UTF8')) AS body_hash
@@ -152,7 +154,7 @@ _SETTLE = sql.SQL("""
     ), {claim}, moved AS (
         INSERT INTO books.transfer (entry_id, line_no, phase, pending_id, held_minor, amount_minor,
                                     {kept})
-        SELECT c.entry_id, row_number() OVER (ORDER BY l.transfer_id),
+        SELECT c.entry_id, l.line_no,
                CASE WHEN l.amount_minor = 0 THEN 'voided' ELSE 'posted' END, l.transfer_id,
                l.held_minor, CASE WHEN l.amount_minor = 0 THEN l.held_minor ELSE l.amount_minor END,
                {kept}
