@@ -1219,6 +1219,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET client_encoding = 'UTF8'
 SET work_mem = '128MB' SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
+    mass CONSTANT bigint := 20000; -- below it a second process costs more than it takes off
     last books.tree;
     chosen bigint[];
     counts bigint[];
@@ -1276,13 +1277,13 @@ BEGIN
             JOIN books.account k ON k.account_id = t.credit_account_id
             LEFT JOIN books.wallet w USING (wallet_id)
             LEFT JOIN books.entry h ON h.entry_id = t.pending_id >> 24
-            WHERE c.transfers < 20000
+            WHERE c.transfers < $3
             UNION ALL
             SELECT c.place, 1, books.mass_leaves(c.entry_id) FROM chosen c
-            WHERE c.transfers >= 20000
+            WHERE c.transfers >= $3
         )
         SELECT string_agg(hash, ''::bytea ORDER BY place, line_no) FROM leaf $q$
-    INTO hashes USING chosen, counts;
+    INTO hashes USING chosen, counts, mass;
 
     SELECT * INTO last FROM books.tree ORDER BY tree_size DESC LIMIT 1;
     made := books.grow(coalesce(last.tree_size, 0), coalesce(last.frontier, '{}'), hashes);

@@ -37,6 +37,17 @@ def test_settlement_posts_voids_and_releases_the_rest(books: Books) -> None:
     assert verify(books.conn).sound
 
 
+def test_leaves_of_a_mass_entry_are_those_of_its_lines(books: Books) -> None:
+    """From 20,000 lines on they are made by two processes; `verify` makes them anew, its own way."""
+    plan = {f"A{number:05}": 10 for number in range(20_000)}
+    books.hold(plan)
+    books.conn.commit()
+    books.settle(plan | {"A00007": 0, "A19999": 4})
+    books.conn.commit()
+    assert books.one("SELECT min(leaves) FROM books.sealed_entry WHERE leaves > 2") == 20_001
+    assert verify(books.conn).sound
+
+
 def test_return_moves_money_back(books: Books) -> None:
     books.hold({"A1": 300})
     books.settle({"A1": 300})
