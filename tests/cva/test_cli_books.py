@@ -1,39 +1,18 @@
 """`cva ledger reverse|close-period|statement|opening|rate` as finance types them."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PASSPHRASE = "four words that differ"
+from tests.cva.typed import Typed
+
 MONEY = ("--grant", "GR-1", "--amount", "1250.50", "--bank", "HOUSE", "--reason", "advice 7")
-
-
-class Typed:
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
-
-    def __call__(self, *words: str, ends: int = 0, by: str = "deniz") -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", "from cva.cli.main import main; main()", *words],
-            env={**self.environment, "CVA_USER": by}, check=False, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == ends, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def rows(self, *words: str) -> list[dict]:
-        return json.loads(self(*words, "--format", "json"))
 
 
 @pytest.fixture
 def typed(environment: dict[str, str]) -> Typed:
-    cli = Typed({
-        **environment, "CVA_NEW_PASSPHRASE": PASSPHRASE, "CVA_PASSPHRASE": PASSPHRASE,
-        "PYTHONPATH": str(Path(__file__).parents[2]), "CVA_NOW": "2026-04-10T09:00:00+03:00",
-    })  # fmt: skip
+    cli = Typed({**environment, "CVA_NOW": "2026-04-10T09:00:00+03:00"})
     cli("init", "--login", "kerem", "--name", "Kerem", by="kerem")
     cli("user", "add", "deniz", "--name", "Deniz", "--role", "finance", by="kerem")
     cli("user", "add", "amal", "--name", "Amal", "--role", "programme", by="kerem")

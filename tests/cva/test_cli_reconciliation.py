@@ -1,40 +1,18 @@
 """`cva ledger import|match|unmatch|write-off|exceptions` as people type them."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PASSPHRASE = "four words that differ"
+from tests.cva.typed import Typed
+
 HEAD = "statement_id,line_id,amount,currency,value_on,kind,ref,counterparty\n"
-
-
-class Typed:
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
-
-    def __call__(self, *words: str, ends: int = 0, by: str = "deniz") -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", "from cva.cli.main import main; main()", *words],
-            env={**self.environment, "CVA_USER": by}, check=False, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == ends, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def rows(self, *words: str) -> list[dict]:
-        return json.loads(self(*words, "--format", "json"))
 
 
 @pytest.fixture
 def typed(environment: dict[str, str]) -> Typed:
-    root = str(Path(__file__).parents[2])
-    cli = Typed({
-        **environment, "CVA_NEW_PASSPHRASE": PASSPHRASE, "CVA_PASSPHRASE": PASSPHRASE,
-        "PYTHONPATH": root,
-    })  # fmt: skip
+    cli = Typed(environment)
     cli("init", "--login", "kerem", "--name", "Kerem", by="kerem")
     for login in ("deniz", "omar"):
         cli("user", "add", login, "--name", login.title(), "--role", "finance", by="kerem")

@@ -55,3 +55,18 @@ def transfers(database: Database, tmp_path: Path, bank: SimulatedBank) -> Agency
     agency = agency_with(database, tmp_path, "bank", ACCOUNTS)
     agency.provider = replace(agency.provider, channel=bank.channel())
     return agency
+
+
+@pytest.fixture
+def paid(cards: Agency, processor: CardProcessor) -> Agency:
+    """Three loads, one of them of half the amount; one rejected, one unknown, one stopped."""
+    plan = cards.released(cards.prepare())
+    cards.send(plan)
+    processor.run_once()
+    cards.collect()
+    cards.settle(plan)
+    cards.inquire(plan)
+    processor.run_once()
+    cards.collect()
+    cards.settle(plan)
+    return cards

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from adapters.simulators.card_processor import CardProcessor
 from cva import transparency
 from cva.database.connect import transaction
 from cva.vault import Vault
@@ -20,20 +19,6 @@ from tests.databases import ROOT
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
 LOG, WITNESS = "amal.example/books", "other.example/w1"
 OTHER_VAULT = Vault(bytes(range(1, 33)))
-
-
-@pytest.fixture
-def paid(cards: Agency, processor: CardProcessor) -> Agency:
-    plan = cards.released(cards.prepare())
-    cards.send(plan)
-    processor.run_once()
-    cards.collect()
-    cards.settle(plan)
-    cards.inquire(plan)
-    processor.run_once()
-    cards.collect()
-    cards.settle(plan)
-    return cards
 
 
 def line(agency: Agency, number: int) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from adapters.simulators.card_processor import CardProcessor
 from cva import transparency
 from cva.database.connect import transaction
 from ledgers.entries import EntryHead
@@ -19,21 +18,6 @@ from tests.cva.payments.agency import VAULT, Agency
 from tests.databases import ROOT
 
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def paid(cards: Agency, processor: CardProcessor) -> Agency:
-    """Three loads, one of them of half the amount; one rejected, one unknown, one stopped."""
-    plan = cards.released(cards.prepare())
-    cards.send(plan)
-    processor.run_once()
-    cards.collect()
-    cards.settle(plan)
-    cards.inquire(plan)
-    processor.run_once()
-    cards.collect()
-    cards.settle(plan)
-    return cards
 
 
 @pytest.fixture
