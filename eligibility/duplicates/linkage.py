@@ -20,19 +20,41 @@ held is compared again.
 Source: Fellegi & Sunter (1969); the measurements are in decision 0024.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
-from eligibility.duplicates.blocking import Blocked
+from eligibility.duplicates.blocking import Blocked, make_pairs
 from eligibility.duplicates.clusters import Refused, guarded
+from eligibility.duplicates.comparisons import Fact
+from eligibility.duplicates.frequencies import count_shares, frequency_columns
 from eligibility.duplicates.model import Model
 from eligibility.duplicates.preparing import Prepared
 from eligibility.duplicates.shapes import BITS, LEVEL, PAIR, Band, Group
-from eligibility.duplicates.splinking import Splinking
+from eligibility.duplicates.sources import one
+from eligibility.duplicates.splinking import Weights
 
+PAIRS_AT_ONCE = 3_000_000  # more are compared in parts of so many people: memory is bounded
+PEOPLE_AT_ONCE = 250_000
 _DECISIVE = ("given_name", "birth_date")  # must be known and agree for an automatic link
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Records by their numbers, both ends included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The pairs of a span of records on the left and one on the right."""
+
+    left: Span
+    right: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +93,63 @@ class Register:
         self.conn = conn
         self.held = held
         self.model = model
-        self.splinking = Splinking(conn, held, model)
+        self.weights = Weights(model)
+        self.counted: dict[int, str] = {}  # tables of shares, by the records compared among them
 
     def within(self) -> Links:
         """Return the pairs of the records held."""
-        return self._decided(self.held, self.splinking.within(), f"{self.held.prepared.table}_pair")
+        shares = self._shares(compared=2)
+        return self._linked(self.held, (shares, shares))
 
     def with_new(self, new: Blocked) -> Links:
         """Return the pairs of a record held (`id_l`) and a new one (`id_r`)."""
-        table = f"{new.prepared.table}_pair"
-        return self._decided(new, self.splinking.between(new), table)
+        return self._linked(new, (self._shares(compared=1), None))
 
-    def _decided(self, right: Blocked, scored: str, table: str) -> Links:
-        left = self.held
+    def _shares(self, compared: int) -> str:
+        """Return the table of the shares of the values held; it is made once."""
+        if compared not in self.counted:
+            name = f"{self.held.prepared.table}_shares_{compared}"
+            count_shares(self.conn, self.held.prepared, self.model, name, compared)
+            self.counted[compared] = name
+        return self.counted[compared]
+
+    def _linked(self, right: Blocked, shares: tuple[str, str | None]) -> Links:
+        """Compare the pairs of the held and `right`, part by part, and decide on them."""
+        left, name = self.held, right.prepared.table
+        pairs, scored, table = f"{name}_candidates", f"{name}_scored", f"{name}_pair"
         shared = self._shared(right)
-        rest = self._not_scored(right, scored, shared)
-        more = self._scored_too(left, right, rest, scored)
-        sql = _decision(self.model, left, right, scored, more, shared)
-        self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {sql}")
-        for name in (scored, more, shared, rest):
-            self.conn.execute(f"DROP TABLE IF EXISTS {name}")
+        make_pairs(self.conn, left, right, pairs)
+        verb = f"CREATE OR REPLACE TABLE {scored} AS"
+        for part in self._parts(right, pairs):
+            weighed = self.weights.of(
+                _pairs_of(pairs, shared, part), self._side(left, shares[0], part.left),
+                self._side(right, shares[1], part.right),
+            )  # fmt: skip
+            self.conn.execute(f"{verb} {_scored(self.model, weighed)}")
+            verb = f"INSERT INTO {scored}"
+        decided = _decided(self.model, left, right, scored)
+        self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {decided}")
+        self.conn.execute(f"DROP TABLE {scored}; DROP TABLE {pairs}; DROP TABLE {shared}")
         clusters, refused = guarded(self.conn, table, left.prepared, right.prepared)
         return Links(table, self.model, left.prepared, right.prepared, clusters, refused)
 
-    def _scored_too(self, left: Blocked, right: Blocked, rest: str, scored: str) -> str:
-        """Return the table of the pairs in `rest`, scored; an empty one costs no prediction."""
-        if self.conn.execute(f"SELECT count(*) FROM {rest}").fetchall()[0][0]:
-            return self.splinking.given_pairs(left.prepared.table, right.prepared.table, rest)
-        self.conn.execute(f"CREATE TABLE {rest}_scored AS SELECT * FROM {scored} LIMIT 0")
-        return f"{rest}_scored"
+    def _side(self, blocked: Blocked, shares: str | None, part: Span) -> str:
+        """Return the query of one side of the pairs, with the shares of its values."""
+        table = blocked.prepared.table
+        within = f"t.n BETWEEN {part.first} AND {part.last}"
+        if shares:
+            return f"SELECT * FROM {table} t JOIN {shares} s USING (n) WHERE {within}"
+        unknown = [f"CAST(NULL AS FLOAT) AS tf_{c}" for c in frequency_columns(self.model)]
+        return f"SELECT {', '.join(['*', *unknown])} FROM {table} t WHERE {within}"
+
+    def _parts(self, right: Blocked, pairs: str) -> Iterator[Part]:
+        """Yield the parts in which the pairs are compared, so that memory holds one."""
+        few = one(self.conn, f"SELECT count(*) FROM {pairs}") <= PAIRS_AT_ONCE
+        within = right is self.held
+        for left_span in _spans(self.held.prepared.people, whole=few):
+            for right_span in _spans(right.prepared.people, whole=few):
+                if not within or left_span.first <= right_span.first:
+                    yield Part(left_span, right_span)
 
     def _shared(self, right: Blocked) -> str:
         """Make the table of pairs that share a valid strong identifier, of any time."""
@@ -110,19 +160,9 @@ class Register:
         name = f"{right.prepared.table}_shared"
         self.conn.execute(
             f"CREATE OR REPLACE TABLE {name} AS SELECT l.n AS n_l, r.n AS n_r,"
-            f" min(l.kind) AS kind FROM {numbers} l JOIN {others} r ON l.kind = r.kind"
+            f" min(l.kind) AS kept FROM {numbers} l JOIN {others} r ON l.kind = r.kind"
             f" AND l.number = r.number AND l.valid AND r.valid {order}"
             f" WHERE l.kind IN ({kinds}) GROUP BY ALL"
-        )
-        return name
-
-    def _not_scored(self, right: Blocked, scored: str, shared: str) -> str:
-        """Make the table of sharing pairs that the threshold or the blocks left out."""
-        name = f"{right.prepared.table}_rest"
-        self.conn.execute(
-            f"CREATE OR REPLACE TABLE {name} AS SELECT row_number() OVER () AS pair, n_l, n_r"
-            f" FROM (SELECT s.n_l, s.n_r FROM {shared} s ANTI JOIN {scored} p"
-            " ON p.n_l = s.n_l AND p.n_r = s.n_r)"
         )
         return name
 
@@ -137,37 +177,62 @@ def link_new(conn: duckdb.DuckDBPyConnection, held: Blocked, new: Blocked, model
     return Register(conn, held, model).with_new(new)
 
 
-def _decision(
-    model: Model, left: Blocked, right: Blocked, scored: str, more: str, shared: str
-) -> str:
-    """Return the query from Splink's weights to bands."""
+def _spans(people: int, *, whole: bool) -> Iterator[Span]:
+    """Yield the spans of the records' numbers, from 1."""
+    most = max(people, 1)
+    size = most if whole else PEOPLE_AT_ONCE
+    for first in range(1, most + 1, size):
+        yield Span(first, first + size - 1)
+
+
+def _pairs_of(pairs: str, shared: str, part: Part) -> str:
+    """Return the query of the pairs of a part, with the kind of a strong identifier they share."""
+    within = (
+        f"n_l BETWEEN {part.left.first} AND {part.left.last}"
+        f" AND n_r BETWEEN {part.right.first} AND {part.right.last}"
+    )
+    return (
+        f"SELECT n_l, n_r, CAST(NULL AS VARCHAR) AS kept FROM {pairs} ANTI JOIN {shared}"
+        f" USING (n_l, n_r) WHERE {within}"
+        f" UNION ALL SELECT n_l, n_r, kept FROM {shared} WHERE {within}"
+    )
+
+
+def _scored(model: Model, weighed: str) -> str:
+    """Return the query from Splink's weights to scores; pairs that nobody needs are left out."""
     facts = [fact.name for fact in model.facts]
-    columns = ["n_l", "n_r", *(f"gamma_{f}" for f in facts), *(_bits(model, f) for f in facts)]
-    pieces = ", ".join(columns)
     household = " + ".join(f"{BITS}{f.name}" for f in model.in_group(Group.HOUSEHOLD)) or "0.0"
     person = " + ".join(f"{BITS}{f.name}" for f in model.in_group(Group.PERSON)) or "0.0"
-    bits = ", ".join(f"{BITS}{fact}" for fact in facts)
-    doubted = model.review + model.doubt
-    rosters = "coalesce(l.roster <> r.roster, true)"
     return f"""
     WITH pieces AS (
-        SELECT {pieces} FROM {scored} UNION ALL BY NAME SELECT {pieces} FROM {more}
+        SELECT n_l, n_r, match_key AS shared_id, {", ".join(f"gamma_{f}" for f in facts)},
+            {", ".join(_bits(fact) for fact in model.facts)}
+        FROM ({weighed})
     ), capped AS (
         SELECT *, {model.prior_bits!r}::DOUBLE AS bits_prior,
             least(0.0, {model.cap!r}::DOUBLE - ({household} + {_twins(model)})) AS bits_cap
         FROM pieces
     ), scored AS (
         SELECT *, bits_prior + {person} + {household} + bits_cap AS score FROM capped
-    ), judged AS (
+    )
+    SELECT * FROM scored WHERE score >= {model.review!r} OR shared_id IS NOT NULL
+    """
+
+
+def _decided(model: Model, left: Blocked, right: Blocked, scored: str) -> str:
+    """Return the query from scores to the pairs that are kept, with their band."""
+    bits = ", ".join(f"{BITS}{fact.name}" for fact in model.facts)
+    doubted = model.review + model.doubt
+    return f"""
+    WITH judged AS (
         SELECT p.n_l, p.n_r, l.record_id AS id_l, r.record_id AS id_r, l.roster AS roster_l,
-            r.roster AS roster_r, p.score, s.kind AS shared_id, {_veto(model)} AS veto,
+            r.roster AS roster_r, p.score, p.shared_id, {_veto(model)} AS veto,
             {_contradiction(model)} AS contradiction, {_sure(model)} AS sure,
             {_levels(model)}, bits_prior, {bits}, bits_cap
-        FROM scored p
+        FROM {scored} p
         JOIN {left.prepared.table} l ON l.n = p.n_l
         JOIN {right.prepared.table} r ON r.n = p.n_r
-        LEFT JOIN {shared} s ON s.n_l = p.n_l AND s.n_r = p.n_r
-        WHERE (p.score >= {model.review!r} OR s.kind IS NOT NULL) AND {rosters}
+        WHERE coalesce(l.roster <> r.roster, true)
     ), likeliest AS (
         SELECT * FROM judged WHERE shared_id IS NOT NULL OR (veto IS NULL AND score >=
             CASE WHEN contradiction IS NULL THEN {model.review!r} ELSE {doubted!r} END)
@@ -183,11 +248,10 @@ def _decision(
     """
 
 
-def _bits(model: Model, name: str) -> str:
-    fact = next(fact for fact in model.facts if fact.name == name)
-    frequent = model.rarity and any(level.frequency for level in fact.levels)
-    rarity = f" + mw_tf_adj_{name}" if frequent else ""
-    return f"mw_{name}{rarity} AS {BITS}{name}"
+def _bits(fact: Fact) -> str:
+    shared = any(level.frequency for level in fact.levels)
+    rarity = f" + mw_tf_adj_{fact.name}" if shared else ""
+    return f"mw_{fact.name}{rarity} AS {BITS}{fact.name}"
 
 
 def _levels(model: Model) -> str:
@@ -252,7 +316,7 @@ def _veto(model: Model) -> str:
     """Return the kind of which both hold valid numbers that differ, as SQL."""
     whens = [
         f"WHEN l.id_{kind}_valid AND r.id_{kind}_valid AND l.id_{kind} <> r.id_{kind}"
-        f" AND coalesce(s.kind <> '{kind}', true) THEN '{kind}'"
+        f" AND coalesce(shared_id <> '{kind}', true) THEN '{kind}'"
         for kind, (_, veto) in model.fields.kinds().items()
         if veto
     ]

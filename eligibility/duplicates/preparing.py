@@ -64,6 +64,7 @@ _NUMBER_KEYS: dict[str, pa.DataType] = {
 }  # fmt: skip
 _TEXT_KEYS: dict[str, pa.DataType] = {"raw": pa.string(), "text": pa.string()}
 BATCH = 50_000
+ROWS_AT_ONCE = 250_000
 
 Row = tuple[str | int | bool | None, ...]
 
@@ -254,10 +255,12 @@ def _joined(conn: duckdb.DuckDBPyConnection, name: str, fields: Fields) -> tuple
     if sex:
         columns.append(f"lower(left(r.{quoted(sex)}, 1)) AS sex")
         facts.append("sex")
-    conn.execute(
-        f"CREATE TABLE {name} AS SELECT {', '.join(columns)} FROM {name}_raw r {' '.join(joins)}"
-        " ORDER BY r.n"
-    )
+    whole = f"SELECT {', '.join(columns)} FROM {name}_raw r {' '.join(joins)}"
+    conn.execute(f"CREATE TABLE {name} AS {whole} LIMIT 0")
+    last = one(conn, f"SELECT coalesce(max(n), 0) FROM {name}_raw")
+    for first in range(1, last + 1, ROWS_AT_ONCE):  # memory holds the table and one part more
+        span = f"r.n BETWEEN {first} AND {first + ROWS_AT_ONCE - 1}"
+        conn.execute(f"INSERT INTO {name} {whole} WHERE {span} ORDER BY r.n")
     return tuple(facts)
 
 

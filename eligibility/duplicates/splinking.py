@@ -1,26 +1,39 @@
-"""Splink, behind three verbs: learn, predict within, predict between.
+"""Splink, behind two verbs: learn shares, and weigh pairs.
 
-Keeps Splink's tables, caches and messages in one place. Splink's own charts, thresholds and
-clusters are not used; what it computes here are match weights.
+Keeps Splink's tables, caches and messages in one place. Splink's own candidates, thresholds, charts
+and clusters are not used; what it gives here are the shares it learns and the SQL of its match
+weights. That SQL is run on pairs of ours, part by part, so that memory holds one part; a test holds
+it against Splink's own `predict`.
 """
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import duckdb
 from splink import DuckDBAPI, Linker, SettingsCreator
-from splink.internals.blocking import BlockingRule
-from splink.internals.blocking_rule_creator import BlockingRuleCreator
-from splink.internals.splink_dataframe import SplinkDataFrame
+from splink.internals.comparison_vector_values import (
+    compute_comparison_vector_values_from_id_pairs_sqls,
+)
+from splink.internals.dialects import DuckDBDialect
+from splink.internals.predict import predict_from_comparison_vectors_sqls
 
-from eligibility.duplicates.blocking import Blocked
 from eligibility.duplicates.model import Model
+from eligibility.duplicates.preparing import Prepared
 
-Rule = BlockingRuleCreator | BlockingRule | str | dict[str, object]
-PAIRS_AT_ONCE = 3_000_000  # more are compared in parts: memory stays bounded
 Learned = dict[str, list[tuple[float | None, float | None]]]
+_ANY = ["l.n = r.n"]  # a linker wants a rule, though it is never asked for pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """How many pairs to learn from: taken blindly, and at most of each block."""
+
+    blind: int
+    block: int
+    seed: int
 
 
 @contextmanager
@@ -37,98 +50,78 @@ def _quiet() -> Iterator[None]:
             log.setLevel(before)
 
 
-class Splinking:
-    """A Splink linker over `blocked` persons with the shares of `model`."""
+def learn(
+    conn: duckdb.DuckDBPyConnection,
+    prepared: Prepared,
+    model: Model,
+    blocks: Sequence[str],
+    pairs: Pairs,
+) -> Learned:
+    """Return (m, u) of each level, learned from the `prepared` persons; None where none was met.
 
-    def __init__(self, conn: duckdb.DuckDBPyConnection, blocked: Blocked, model: Model) -> None:
-        self.model = model
-        self.pairs = blocked.pairs
-        self.conn = conn
-        self.api = DuckDBAPI(connection=conn)
-        conn.execute("SET enable_progress_bar = false")  # Splink switches it on
+    u comes from pairs taken blindly, m from pairs of the `blocks` (SQL).
+    """
+    api = DuckDBAPI(connection=conn)
+    conn.execute("SET enable_progress_bar = false")  # Splink switches it on
+    with _quiet():
+        settings = SettingsCreator.from_path_or_dict(model.settings(_ANY))
+        linker = Linker(api.register(prepared.table), settings)
+    with _quiet():  # a linker that is made switches its messages on
+        training = linker.training
+        training.estimate_u_using_random_sampling(max_pairs=pairs.blind, seed=pairs.seed)
+        for rule in blocks:
+            training.estimate_parameters_using_expectation_maximisation(
+                rule, estimate_without_term_frequencies=True, max_pairs=pairs.block,
+                record_sample_proportion=0.2,
+            )  # fmt: skip
+        saved = linker.misc.save_model_to_json()
+        linker.table_management.invalidate_cache()
+    return {
+        comparison["output_column_name"]: [
+            (_share(level.get("m_probability")), _share(level.get("u_probability")))
+            for level in comparison["comparison_levels"]
+            if not level.get("is_null_level")
+        ]
+        for comparison in saved["comparisons"]
+    }
+
+
+class Weights:
+    """The match weights of `model`, as SQL of DuckDB."""
+
+    def __init__(self, model: Model) -> None:
         with _quiet():
-            self.table = self.api.register(blocked.prepared.table)
-            settings = SettingsCreator.from_path_or_dict(model.settings(blocked.rules))
-            self.linker = Linker(self.table, settings)
+            creator = SettingsCreator.from_path_or_dict(model.settings(_ANY))
+            settings = creator.get_settings("duckdb")
+        info = settings.column_info_settings
+        self._steps = compute_comparison_vector_values_from_id_pairs_sqls(
+            settings._columns_to_select_for_blocking,  # noqa: SLF001 - its SQL, on pairs of ours
+            settings._columns_to_select_for_comparison_vector_values,  # noqa: SLF001 - as above
+            input_tablename_l="left_side",
+            input_tablename_r="right_side",
+            source_dataset_input_column=info.source_dataset_input_column,
+            unique_id_input_column=info.unique_id_input_column,
+        )
+        self._steps += predict_from_comparison_vectors_sqls(
+            unique_id_input_columns=info.unique_id_input_columns,
+            core_model_settings=settings.core_model_settings,
+            sql_dialect=DuckDBDialect(),
+            retain_intermediate_calculation_columns=True,
+            training_mode=True,  # the levels come with it, and no names
+        )
 
-    def learned(self, blocks: list[str], blind: int, most: int, seed: int) -> Learned:
-        """Return (m, u) of each level after training; None where a level was not met.
+    def of(self, pairs: str, left: str, right: str) -> str:
+        """Return the query of the match weights of `pairs`, a query of (n_l, n_r, kept).
 
-        `blind` pairs are taken for u, at most `most` from each of the `blocks` for m.
+        `left` and `right` are queries of persons with the shares of their values. The columns are
+        n_l, n_r, match_weight, match_key (what was `kept`) and, of each fact, gamma_, mw_ and
+        mw_tf_adj_ where it has a share.
         """
-        with _quiet():
-            training = self.linker.training
-            training.estimate_u_using_random_sampling(max_pairs=blind, seed=seed)
-            for rule in blocks:
-                training.estimate_parameters_using_expectation_maximisation(
-                    rule, estimate_without_term_frequencies=True, max_pairs=most,
-                    record_sample_proportion=0.2,
-                )  # fmt: skip
-            saved = self.linker.misc.save_model_to_json()
-        return {
-            comparison["output_column_name"]: [
-                (_share(level.get("m_probability")), _share(level.get("u_probability")))
-                for level in comparison["comparison_levels"]
-                if not level.get("is_null_level")
-            ]
-            for comparison in saved["comparisons"]
-        }
-
-    def within(self) -> str:
-        """Return the table of pairs of the persons, scored; those below review are left out."""
-        with _quiet():
-            found = self.linker.inference.predict(
-                threshold_match_weight=self.model.review, warning_mode="never",
-                num_chunks_left=1 + self.pairs // PAIRS_AT_ONCE,
-            )  # fmt: skip
-        return str(found.physical_name)
-
-    def between(self, new: Blocked) -> str:
-        """Return the table of pairs of a person held (left) and one of `new` (right), scored."""
-        return self._predicted(
-            self.table, self.api.register(new.prepared.table), self.model.review, None
-        )
-
-    def given_pairs(self, left: str, right: str, pairs: str) -> str:
-        """Return the table of the `pairs` (pair, n_l, n_r) of the two tables, all scored."""
-        name = f"{pairs}_scored"
-        for side, table in (("l", left), ("r", right)):
-            self.conn.execute(
-                f"CREATE OR REPLACE TABLE {pairs}_{side} AS SELECT t.* REPLACE (CAST(p.pair AS"
-                f" INTEGER) AS n) FROM {pairs} p JOIN {table} t ON t.n = p.n_{side}"
-            )
-        found = self._predicted(
-            self.api.register(f"{pairs}_l"), self.api.register(f"{pairs}_r"), None, ["l.n = r.n"]
-        )
-        self.conn.execute(
-            f"CREATE OR REPLACE TABLE {name} AS SELECT f.* REPLACE (p.n_l AS n_l, p.n_r AS n_r)"
-            f" FROM {found} f JOIN {pairs} p ON p.pair = f.n_l"
-        )
-        for rest in (found, f"{pairs}_l", f"{pairs}_r"):
-            self.conn.execute(f"DROP TABLE {rest}")
-        return name
-
-    def _predicted(
-        self,
-        left: SplinkDataFrame,
-        right: SplinkDataFrame,
-        threshold: float | None,
-        rules: list[Rule] | None,
-    ) -> str:
-        with _quiet():
-            for column in self._frequencies():
-                self.linker.table_management.compute_tf_table(column)
-            found = self.linker.inference.predict_between(
-                left, right, threshold_match_weight=threshold,
-                blocking_rules_to_generate_predictions=rules, warning_mode="never",
-            )  # fmt: skip
-        return str(found.physical_name)
-
-    def _frequencies(self) -> list[str]:
-        if not self.model.rarity:
-            return []
-        columns = [level.frequency for fact in self.model.facts for level in fact.levels]
-        return list(dict.fromkeys(column for column in columns if column))
+        joined = f"SELECT n_l AS join_key_l, n_r AS join_key_r, kept AS match_key FROM ({pairs})"
+        parts = {"left_side": left, "right_side": right, "__splink__blocked_id_pairs": joined}
+        parts |= {step["output_table_name"]: step["sql"] for step in self._steps}
+        ctes = ", ".join(f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in parts.items())
+        return f"WITH {ctes} SELECT * FROM {self._steps[-1]['output_table_name']}"
 
 
 def _share(value: object) -> float | None:

@@ -21,7 +21,7 @@ import duckdb
 from eligibility.duplicates.blocking import Blocked
 from eligibility.duplicates.fields import Role
 from eligibility.duplicates.model import NO_CAP_BITS, SHARE_MIN, Model, Shares, shipped
-from eligibility.duplicates.splinking import Learned, Splinking
+from eligibility.duplicates.splinking import Learned, Pairs, learn
 
 PEOPLE_MIN = 1_000  # fewer teach nothing
 MATCHES_MIN = 40  # agreeing pairs below which shares are not learned
@@ -49,10 +49,10 @@ def train(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> Model:
     if prepared.people < PEOPLE_MIN or matches < MATCHES_MIN:
         return start
     total = prepared.people * (prepared.people - 1) / 2
-    model = replace(start, prior=min(0.1, matches / SURE_RECALL / total), rarity=True)
-    linker = Splinking(conn, blocked, model)
+    model = replace(start, prior=min(0.1, matches / SURE_RECALL / total))
     blind = min(PAIRS_BLIND, PAIRS_BLIND_EACH * prepared.people)
-    learned = linker.learned(_blocks(conn, blocked), blind, PAIRS_BLOCK, SEED)
+    pairs = Pairs(blind, PAIRS_BLOCK, SEED)
+    learned = learn(conn, prepared, model, _blocks(conn, blocked), pairs)
     return replace(model, shares=_sensible(model, learned), trained="expectation maximisation")
 
 

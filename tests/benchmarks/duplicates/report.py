@@ -61,16 +61,17 @@ class Race:
     ours: Piece
     plain: Piece
     most: float
+    counted: tuple[str, ...] = ()  # stages; all where none is named
 
     @property
     def wall(self) -> float:
         """Ours in times of the plain one, by the clock."""
-        return self.ours.seconds / self.plain.seconds
+        return self.ours.took(*self.counted).seconds / self.plain.took(*self.counted).seconds
 
     @property
     def cpu(self) -> float:
         """Ours in times of the plain one, by processor seconds."""
-        return self.ours.cpu / self.plain.cpu
+        return self.ours.took(*self.counted).cpu / self.plain.took(*self.counted).cpu
 
 
 def accuracy_floors(found: Accuracy) -> list[Floor]:
@@ -152,9 +153,10 @@ def _races(races: list[Race]) -> Iterator[str]:
     yield "|---|---:|---:|---:|---:|---|"
     for race in races:
         for who, piece in (("ours", race.ours), ("plain", race.plain)):
-            stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in piece.stages.items())
+            stages = ", ".join(f"{name} {t.seconds:.2f}" for name, t in piece.stages.items())
+            took = piece.took()
             yield (
-                f"| {race.name}: {who} | {piece.seconds:.2f} | {piece.cpu:.2f}"
+                f"| {race.name}: {who} | {took.seconds:.2f} | {took.cpu:.2f}"
                 f" | {piece.peak_mb:,} | {piece.found:,} | {stages} |"
             )
     yield ""
