@@ -263,7 +263,7 @@ def unmerge(
     body = {"left": left, "right": right}
     earlier = acts.already(conn, key, body) if key else None
     if earlier is not None:
-        return Undone(earlier["unmerge"])
+        return Undone(str(earlier["unmerge"]))
     conn.execute(_LOCK)
     found = conn.execute(_MERGED, {"left": left, "right": right}).fetchone()
     if found is None:

@@ -63,9 +63,10 @@ _TOGETHER = {
     Composite.FOUR_NAMES: ("given", "father", "family", "mother"),
     Composite.THREE_NAMES_YEAR: ("given", "family", "father", "year"),
 }
-TOKEN: pa.Schema = pa.schema({
+_TOKEN: dict[str, pa.DataType] = {
     "record_id": pa.string(), "kind": pa.string(), "token": pa.binary(TOKEN_BYTES),
-})  # fmt: skip
+}  # fmt: skip
+TOKEN: pa.Schema = pa.schema(_TOKEN)
 
 
 def hmac_sha256(key: bytes) -> Keyed:

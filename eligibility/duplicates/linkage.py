@@ -22,6 +22,7 @@ Source: Fellegi & Sunter (1969); the measurements are in decision 0024.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import duckdb
 import pyarrow as pa
@@ -33,11 +34,9 @@ from eligibility.duplicates.frequencies import count_shares, frequency_columns
 from eligibility.duplicates.model import Model
 from eligibility.duplicates.preparing import Prepared
 from eligibility.duplicates.shapes import BITS, LEVEL, PAIR, Band, Group
-from eligibility.duplicates.sources import one
 from eligibility.duplicates.splinking import Weights
 
-PAIRS_AT_ONCE = 3_000_000  # more are compared in parts of so many people: memory is bounded
-PEOPLE_AT_ONCE = 250_000
+PEOPLE_AT_ONCE = 500_000  # of each side; more are compared in parts: memory is bounded
 _DECISIVE = ("given_name", "birth_date")  # must be known and agree for an automatic link
 
 
@@ -120,7 +119,7 @@ class Register:
         shared = self._shared(right)
         make_pairs(self.conn, left, right, pairs)
         verb = f"CREATE OR REPLACE TABLE {scored} AS"
-        for part in self._parts(right, pairs):
+        for part in self._parts(right):
             weighed = self.weights.of(
                 _pairs_of(pairs, shared, part), self._side(left, shares[0], part.left),
                 self._side(right, shares[1], part.right),
@@ -142,12 +141,11 @@ class Register:
         unknown = [f"CAST(NULL AS FLOAT) AS tf_{c}" for c in frequency_columns(self.model)]
         return f"SELECT {', '.join(['*', *unknown])} FROM {table} t WHERE {within}"
 
-    def _parts(self, right: Blocked, pairs: str) -> Iterator[Part]:
+    def _parts(self, right: Blocked) -> Iterator[Part]:
         """Yield the parts in which the pairs are compared, so that memory holds one."""
-        few = one(self.conn, f"SELECT count(*) FROM {pairs}") <= PAIRS_AT_ONCE
         within = right is self.held
-        for left_span in _spans(self.held.prepared.people, whole=few):
-            for right_span in _spans(right.prepared.people, whole=few):
+        for left_span in _spans(self.held.prepared.people):
+            for right_span in _spans(right.prepared.people):
                 if not within or left_span.first <= right_span.first:
                     yield Part(left_span, right_span)
 
@@ -177,11 +175,11 @@ def link_new(conn: duckdb.DuckDBPyConnection, held: Blocked, new: Blocked, model
     return Register(conn, held, model).with_new(new)
 
 
-def _spans(people: int, *, whole: bool) -> Iterator[Span]:
-    """Yield the spans of the records' numbers, from 1."""
-    most = max(people, 1)
-    size = most if whole else PEOPLE_AT_ONCE
-    for first in range(1, most + 1, size):
+def _spans(people: int) -> Iterator[Span]:
+    """Yield the spans of the records' numbers, from 1; all of about one size."""
+    parts = max(ceil(people / PEOPLE_AT_ONCE), 1)
+    size = max(ceil(people / parts), 1)
+    for first in range(1, max(people, 1) + 1, size):
         yield Span(first, first + size - 1)
 
 

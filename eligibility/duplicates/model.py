@@ -76,17 +76,19 @@ class Model:
         """Return the comparisons whose evidence belongs to `group`."""
         return [fact for fact in self.facts if fact.group is group]
 
-    def settings(self, rules: list[str], dialect: str = "duckdb") -> Settings:
+    def settings(
+        self, rules: list[str], dialect: str = "duckdb", *, shares: bool = True
+    ) -> Settings:
         """Return the settings of a Splink linker with the blocking `rules`, in SQL of `dialect`.
 
-        The records must have the columns of a `Prepared` table, those that the rules name, and for
-        predictions the shares of `frequencies.count_shares`.
+        The records must have the columns of a `Prepared` table, those that the rules name, and
+        with `shares` those of `frequencies.count_shares`.
         """
         return {
             "link_type": "dedupe_only",
             "unique_id_column_name": "n",
             "probability_two_random_records_match": self.prior,
-            "comparisons": [self._comparison(fact, dialect) for fact in self.facts],
+            "comparisons": [self._comparison(fact, dialect, shares) for fact in self.facts],
             "blocking_rules_to_generate_predictions": rules,
             "retain_matching_columns": False,  # names stay where they are
             "retain_intermediate_calculation_columns": True,
@@ -94,7 +96,7 @@ class Model:
             "em_convergence": 0.0005,
         }
 
-    def _comparison(self, fact: Fact, dialect: str) -> Settings:
+    def _comparison(self, fact: Fact, dialect: str, shares: bool) -> Settings:  # noqa: FBT001 - as above
         levels: list[Settings] = [
             {"sql_condition": fact.unknown, "label_for_charts": "not known", "is_null_level": True}
         ]
@@ -107,7 +109,7 @@ class Model:
                 "fix_m_probability": level.settled,
                 "fix_u_probability": level.settled,
             }
-            if level.frequency:
+            if level.frequency and shares:
                 settings |= {
                     "tf_adjustment_column": level.frequency,
                     "disable_tf_exact_match_detection": True,

@@ -17,11 +17,10 @@ from splink import DuckDBAPI, Linker, SettingsCreator
 from splink.internals.comparison_vector_values import (
     compute_comparison_vector_values_from_id_pairs_sqls,
 )
-from splink.internals.dialects import DuckDBDialect
+from splink.internals.dialects import SplinkDialect
 from splink.internals.predict import predict_from_comparison_vectors_sqls
 
 from eligibility.duplicates.model import Model
-from eligibility.duplicates.preparing import Prepared
 
 Learned = dict[str, list[tuple[float | None, float | None]]]
 _ANY = ["l.n = r.n"]  # a linker wants a rule, though it is never asked for pairs
@@ -52,20 +51,20 @@ def _quiet() -> Iterator[None]:
 
 def learn(
     conn: duckdb.DuckDBPyConnection,
-    prepared: Prepared,
+    persons: str,
     model: Model,
     blocks: Sequence[str],
     pairs: Pairs,
 ) -> Learned:
-    """Return (m, u) of each level, learned from the `prepared` persons; None where none was met.
+    """Return (m, u) of each level, learned from the table `persons`; None where none was met.
 
     u comes from pairs taken blindly, m from pairs of the `blocks` (SQL).
     """
     api = DuckDBAPI(connection=conn)
     conn.execute("SET enable_progress_bar = false")  # Splink switches it on
     with _quiet():
-        settings = SettingsCreator.from_path_or_dict(model.settings(_ANY))
-        linker = Linker(api.register(prepared.table), settings)
+        settings = SettingsCreator.from_path_or_dict(model.settings(_ANY, shares=False))
+        linker = Linker(api.register(persons), settings)
     with _quiet():  # a linker that is made switches its messages on
         training = linker.training
         training.estimate_u_using_random_sampling(max_pairs=pairs.blind, seed=pairs.seed)
@@ -75,7 +74,7 @@ def learn(
                 record_sample_proportion=0.2,
             )  # fmt: skip
         saved = linker.misc.save_model_to_json()
-        linker.table_management.invalidate_cache()
+    _drop_tables(conn)
     return {
         comparison["output_column_name"]: [
             (_share(level.get("m_probability")), _share(level.get("u_probability")))
@@ -105,7 +104,7 @@ class Weights:
         self._steps += predict_from_comparison_vectors_sqls(
             unique_id_input_columns=info.unique_id_input_columns,
             core_model_settings=settings.core_model_settings,
-            sql_dialect=DuckDBDialect(),
+            sql_dialect=SplinkDialect.from_string("duckdb"),
             retain_intermediate_calculation_columns=True,
             training_mode=True,  # the levels come with it, and no names
         )
@@ -122,6 +121,13 @@ class Weights:
         parts |= {step["output_table_name"]: step["sql"] for step in self._steps}
         ctes = ", ".join(f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in parts.items())
         return f"WITH {ctes} SELECT * FROM {self._steps[-1]['output_table_name']}"
+
+
+def _drop_tables(conn: duckdb.DuckDBPyConnection) -> None:
+    """Drop what Splink made to learn: memory is needed for the pairs."""
+    made = "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, '__splink')"
+    for (name,) in conn.execute(made).fetchall():
+        conn.execute(f'DROP TABLE "{name}"')
 
 
 def _share(value: object) -> float | None:

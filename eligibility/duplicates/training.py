@@ -21,6 +21,7 @@ import duckdb
 from eligibility.duplicates.blocking import Blocked
 from eligibility.duplicates.fields import Role
 from eligibility.duplicates.model import NO_CAP_BITS, SHARE_MIN, Model, Shares, shipped
+from eligibility.duplicates.preparing import Prepared
 from eligibility.duplicates.splinking import Learned, Pairs, learn
 
 PEOPLE_MIN = 1_000  # fewer teach nothing
@@ -28,6 +29,7 @@ MATCHES_MIN = 40  # agreeing pairs below which shares are not learned
 IDENTIFIED_MIN = 200  # pairs with one number, below which names teach more
 SHIPPED_SHARE = 0.02  # of the shipped m in a learned one: what was not met may still happen
 RELATIVES_MAX = 0.2  # share of such pairs above which a file is one of households
+PEOPLE_MAX = 250_000  # taken blindly; more teach nothing else, and memory is bounded
 PAIRS_BLIND = 500_000  # at most
 PAIRS_BLIND_EACH = 40  # for each person
 PAIRS_BLOCK = 1_500_000
@@ -52,8 +54,24 @@ def train(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> Model:
     model = replace(start, prior=min(0.1, matches / SURE_RECALL / total))
     blind = min(PAIRS_BLIND, PAIRS_BLIND_EACH * prepared.people)
     pairs = Pairs(blind, PAIRS_BLOCK, SEED)
-    learned = learn(conn, prepared, model, _blocks(conn, blocked), pairs)
+    some = _some(conn, prepared)
+    learned = learn(conn, some, model, _blocks(conn, blocked), pairs)
+    if some != prepared.table:
+        conn.execute(f"DROP TABLE {some}")
     return replace(model, shares=_sensible(model, learned), trained="expectation maximisation")
+
+
+def _some(conn: duckdb.DuckDBPyConnection, prepared: Prepared) -> str:
+    """Return the table of the people to learn from: all, or some of very many."""
+    if prepared.people <= PEOPLE_MAX:
+        return prepared.table
+    some = f"{prepared.table}_some"
+    one_in = prepared.people / PEOPLE_MAX
+    conn.execute(
+        f"CREATE OR REPLACE TABLE {some} AS SELECT * FROM {prepared.table}"
+        f" WHERE hash(n) % 1000000 < {1_000_000 / one_in:.0f}"
+    )
+    return some
 
 
 def _households(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> bool:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from stdnum.tr import tckimlik
 
+from eligibility.duplicates import linkage
 from eligibility.duplicates.blocking import Blocked, block, block_like
 from eligibility.duplicates.clusters import Guard, Record, clustered
 from eligibility.duplicates.engine import engine
@@ -305,6 +306,18 @@ def test_the_weights_are_those_of_splinks_own_prediction(conn: duckdb.DuckDBPyCo
     ).fetchall()
     assert len(compared) > 20
     assert [score for score, _ in compared] == pytest.approx([weight for _, weight in compared])
+
+
+def test_many_are_compared_in_parts_with_the_same_pairs(
+    conn: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [AMAL, AMAL_AGAIN, AMAL | {"given_name": "هند"}, AMAL_AGAIN | {"given_name": "Hind"}] * 3
+    blocked = block(conn, prepare(conn, "person", people(*rows), registry_fields()))
+    model = shipped(registry_fields(), blocked.prepared.facts, 20_000)
+    at_once = link(conn, blocked, model).pairs(conn)
+    monkeypatch.setattr(linkage, "PEOPLE_AT_ONCE", 5)
+    assert link(conn, blocked, model).pairs(conn).equals(at_once)
+    assert at_once.num_rows > len(rows)
 
 
 def test_what_every_stranger_shares_says_nothing_among_few_or_many(

@@ -38,7 +38,7 @@ from eligibility.duplicates.model import Model
 from eligibility.duplicates.preparing import prepare
 from eligibility.duplicates.shapes import PERSON
 
-MEMORY_MB = 2_000  # for the engine; what Python holds comes on top
+MEMORY_MB = 2_300  # for the engine; what Python holds comes on top
 PLAIN_MEMORY_MB = 14_000
 THREADS = 2
 NEW = 10_000
