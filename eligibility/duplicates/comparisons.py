@@ -4,7 +4,7 @@ Decides what counts as agreeing. Each fact known of both gives one *level*; what
 in bits is learned from the data (`training.py`) and starts from the shares written here: `m`, how
 often two records of one person are at this level, and `u`, how often two records of two people.
 Facts of the household (surname, parents, phone, place) are compared like the others and marked:
-together they may not exceed a limit (`linkage.py`).
+together they may not exceed a limit (`deciding.py`).
 
 Term frequencies: agreeing in a rare name says more than agreeing in Muhammad; they are taken on
 the skeleton, so that all spellings of a name count as one.
