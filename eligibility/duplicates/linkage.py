@@ -24,7 +24,7 @@ from eligibility.duplicates.preparing import Prepared
 from eligibility.duplicates.shapes import BITS, LEVEL, PAIR
 from eligibility.duplicates.splinking import Weights
 
-PEOPLE_AT_ONCE = 500_000  # of each side; more are compared in parts: memory is bounded
+PEOPLE_AT_ONCE = 250_000  # of each side; more are compared in parts: memory is bounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,14 +66,16 @@ def test_match_weights_are_the_same_in_spark(spark: Any, tmp_path: Path) -> None
         )
         conn.execute(f"COPY whole TO '{path}' (FORMAT parquet)")
 
-        def weights(api: Any, persons: Any, dialect: str) -> dict[tuple[int, int], float]:
+        def predicted(api: Any, persons: Any, dialect: str) -> str:
             settings = SettingsCreator.from_path_or_dict(model.settings(blocked.rules, dialect))
             linker = Linker(api.register(persons), settings)
-            found = linker.inference.predict(threshold_match_weight=LEAST).as_record_dict()
-            return {(row["n_l"], row["n_r"]): row["match_weight"] for row in found}
+            return linker.inference.predict(threshold_match_weight=LEAST).physical_name
 
-        here = weights(DuckDBAPI(conn), "whole", "duckdb")
-    there = weights(SparkAPI(spark_session=spark), spark.read.parquet(str(path)), "spark")
+        query = "SELECT n_l, n_r, match_weight FROM "
+        table = predicted(DuckDBAPI(conn), "whole", "duckdb")
+        here = {(left, right): bits for left, right, bits in conn.execute(query + table).fetchall()}
+    table = predicted(SparkAPI(spark_session=spark), spark.read.parquet(str(path)), "spark")
+    there = {(left, right): bits for left, right, bits in spark.sql(query + table).collect()}
     assert len(here) > PEOPLE // 20
     assert set(here) == set(there)
     assert max(abs(here[pair] - there[pair]) for pair in here) < SAME

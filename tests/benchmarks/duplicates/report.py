@@ -22,6 +22,12 @@ MEMORY_MB_MAX = 3 * 1024
 NOTE_TIMES = 1.5  # a miss below this, of seconds on a shared machine, is a note
 PACKAGES = ("duckdb", "splink", "faker", "numpy", "pyarrow")
 
+COMPARED = """\
+Linking is compared by its stage `link`: candidates, weights, bands and clusters beside Splink's own
+`predict` and connected components, with the same comparable columns, the same keys to block by and
+the same model, learned once by ours. New people are compared with everybody held, who are ready in
+both; theirs is `predict_between`. Plain Splink may take as much memory as it wants; ours may not.
+"""
 OPTIMISTIC = """\
 What remains optimistic: names are drawn from lists and spelled by eight habits that one hand wrote
 down; a family's clerk is consistent on one day; errors are independent of each other and of the
@@ -159,4 +165,4 @@ def _races(races: list[Race]) -> Iterator[str]:
                 f"| {race.name}: {who} | {took.seconds:.2f} | {took.cpu:.2f}"
                 f" | {piece.peak_mb:,} | {piece.found:,} | {stages} |"
             )
-    yield ""
+    yield f"\n{COMPARED}"
