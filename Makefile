@@ -65,7 +65,8 @@ proof: $(VENV)/.ready $(VENV)/febrl/.ready  ## fifty kills of each step, of the 
 
 proof-spark: $(VENV)/.ready  ## rules and linkage on Spark 4.0 as well (needs Java 17; downloads 434 MB)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
-	CVA_SPARK=required $(RUN)/python -m pytest -q tests/eligibility/test_packs_on_engines.py tests/eligibility/test_linkage_on_spark.py
+	CVA_SPARK=required $(RUN)/python -m pytest -q tests/eligibility/test_packs_on_engines.py
+	CVA_SPARK=required $(RUN)/python -m pytest -q tests/eligibility/test_linkage_on_spark.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml

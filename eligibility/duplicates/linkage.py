@@ -9,6 +9,7 @@ held is compared again.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 
@@ -24,7 +25,7 @@ from eligibility.duplicates.preparing import Prepared
 from eligibility.duplicates.shapes import BITS, LEVEL, PAIR
 from eligibility.duplicates.splinking import Weights
 
-PEOPLE_AT_ONCE = 250_000  # of each side; more are compared in parts: memory is bounded
+PEOPLE_AT_ONCE = 500_000  # held on the right; more are compared in parts: memory is bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,6 @@ class Span:
 
     first: int
     last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The pairs of a span of records on the left and one on the right."""
-
-    left: Span
-    right: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,35 +99,28 @@ class Register:
         shared = self._shared(right)
         make_pairs(self.conn, left, right, pairs)
         verb = f"CREATE OR REPLACE TABLE {scored} AS"
-        for part in self._parts(right):
-            weighed = self.weights.of(
-                _pairs_of(pairs, shared, part), self._side(left, shares[0], part.left),
-                self._side(right, shares[1], part.right),
-            )  # fmt: skip
-            self.conn.execute(f"{verb} {deciding.scored(self.model, weighed)}")
-            verb = f"INSERT INTO {scored}"
+        with _planned(self.conn, as_written=left is right):
+            for span in _spans(right.prepared.people):
+                weighed = self.weights.of(
+                    _pairs_of(pairs, shared, span), self._side(left, shares[0]),
+                    self._side(right, shares[1], span),
+                )  # fmt: skip
+                self.conn.execute(f"{verb} {deciding.scored(self.model, weighed)}")
+                verb = f"INSERT INTO {scored}"
         decided = deciding.decided(self.model, left.prepared, right.prepared, scored)
         self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {decided}")
         self.conn.execute(f"DROP TABLE {scored}; DROP TABLE {pairs}; DROP TABLE {shared}")
         clusters, refused = guarded(self.conn, table, left.prepared, right.prepared)
         return Links(table, self.model, left.prepared, right.prepared, clusters, refused)
 
-    def _side(self, blocked: Blocked, shares: str | None, part: Span) -> str:
+    def _side(self, blocked: Blocked, shares: str | None, span: Span | None = None) -> str:
         """Return the query of one side of the pairs, with the shares of its values."""
         table = blocked.prepared.table
-        within = f"t.n BETWEEN {part.first} AND {part.last}"
+        within = f" WHERE t.n BETWEEN {span.first} AND {span.last}" if span else ""
         if shares:
-            return f"SELECT * FROM {table} t JOIN {shares} s USING (n) WHERE {within}"
+            return f"SELECT * FROM {table} t JOIN {shares} s USING (n){within}"
         unknown = [f"CAST(NULL AS FLOAT) AS tf_{c}" for c in frequency_columns(self.model)]
-        return f"SELECT {', '.join(['*', *unknown])} FROM {table} t WHERE {within}"
-
-    def _parts(self, right: Blocked) -> Iterator[Part]:
-        """Yield the parts in which the pairs are compared, so that memory holds one."""
-        within = right is self.held
-        for left_span in _spans(self.held.prepared.people):
-            for right_span in _spans(right.prepared.people):
-                if not within or left_span.first <= right_span.first:
-                    yield Part(left_span, right_span)
+        return f"SELECT {', '.join(['*', *unknown])} FROM {table} t{within}"
 
     def _shared(self, right: Blocked) -> str:
         """Make the table of pairs that share a valid strong identifier, of any time."""
@@ -145,7 +131,7 @@ class Register:
         name = f"{right.prepared.table}_shared"
         self.conn.execute(
             f"CREATE OR REPLACE TABLE {name} AS SELECT l.n AS n_l, r.n AS n_r,"
-            f" min(l.kind) AS kept FROM {numbers} l JOIN {others} r ON l.kind = r.kind"
+            f" min(l.kind) AS kind FROM {numbers} l JOIN {others} r ON l.kind = r.kind"
             f" AND l.number = r.number AND l.valid AND r.valid {order}"
             f" WHERE l.kind IN ({kinds}) GROUP BY ALL"
         )
@@ -162,6 +148,22 @@ def link_new(conn: duckdb.DuckDBPyConnection, held: Blocked, new: Blocked, model
     return Register(conn, held, model).with_new(new)
 
 
+@contextmanager
+def _planned(conn: duckdb.DuckDBPyConnection, *, as_written: bool) -> Iterator[None]:
+    """Let joins be done `as_written`: who is on the left passes by, wide as they are.
+
+    The planner guesses too few pairs and would hold them with all that is known of both. Of a few
+    new people there are few pairs, and it does well.
+    """
+    if as_written:
+        conn.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
+    finally:
+        if as_written:
+            conn.execute("RESET disabled_optimizers")
+
+
 def _spans(people: int) -> Iterator[Span]:
     """Yield the spans of the records' numbers, from 1; all of about one size."""
     parts = max(ceil(people / PEOPLE_AT_ONCE), 1)
@@ -170,14 +172,15 @@ def _spans(people: int) -> Iterator[Span]:
         yield Span(first, first + size - 1)
 
 
-def _pairs_of(pairs: str, shared: str, part: Part) -> str:
-    """Return the query of the pairs of a part, with the kind of a strong identifier they share."""
-    within = (
-        f"n_l BETWEEN {part.left.first} AND {part.left.last}"
-        f" AND n_r BETWEEN {part.right.first} AND {part.right.last}"
-    )
+def _pairs_of(pairs: str, shared: str, span: Span) -> str:
+    """Return the query of the pairs with one of a span on the right.
+
+    The key of a pair is the kind of a strong identifier that the two share, null where there is
+    none.
+    """
+    within = f"n_r BETWEEN {span.first} AND {span.last}"
     return (
-        f"SELECT n_l, n_r, CAST(NULL AS VARCHAR) AS kept FROM {pairs} ANTI JOIN {shared}"
+        f"SELECT n_l, n_r, CAST(NULL AS VARCHAR) AS match_key FROM {pairs} ANTI JOIN {shared}"
         f" USING (n_l, n_r) WHERE {within}"
-        f" UNION ALL SELECT n_l, n_r, kept FROM {shared} WHERE {within}"
+        f" UNION ALL SELECT n_l, n_r, kind AS match_key FROM {shared} WHERE {within}"
     )

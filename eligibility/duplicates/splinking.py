@@ -14,9 +14,6 @@ from dataclasses import dataclass
 
 import duckdb
 from splink import DuckDBAPI, Linker, SettingsCreator
-from splink.internals.comparison_vector_values import (
-    compute_comparison_vector_values_from_id_pairs_sqls,
-)
 from splink.internals.dialects import SplinkDialect
 from splink.internals.predict import predict_from_comparison_vectors_sqls
 
@@ -92,17 +89,10 @@ class Weights:
         with _quiet():
             creator = SettingsCreator.from_path_or_dict(model.settings(_ANY))
             settings = creator.get_settings("duckdb")
-        info = settings.column_info_settings
-        self._steps = compute_comparison_vector_values_from_id_pairs_sqls(
-            settings._columns_to_select_for_blocking,  # noqa: SLF001 - its SQL, on pairs of ours
-            settings._columns_to_select_for_comparison_vector_values,  # noqa: SLF001 - as above
-            input_tablename_l="left_side",
-            input_tablename_r="right_side",
-            source_dataset_input_column=info.source_dataset_input_column,
-            unique_id_input_column=info.unique_id_input_column,
-        )
-        self._steps += predict_from_comparison_vectors_sqls(
-            unique_id_input_columns=info.unique_id_input_columns,
+        self._joined = settings._columns_to_select_for_blocking  # noqa: SLF001 - its SQL, our joins
+        self._compared = settings._columns_to_select_for_comparison_vector_values  # noqa: SLF001
+        self._steps = predict_from_comparison_vectors_sqls(
+            unique_id_input_columns=settings.column_info_settings.unique_id_input_columns,
             core_model_settings=settings.core_model_settings,
             sql_dialect=SplinkDialect.from_string("duckdb"),
             retain_intermediate_calculation_columns=True,
@@ -110,14 +100,18 @@ class Weights:
         )
 
     def of(self, pairs: str, left: str, right: str) -> str:
-        """Return the query of the match weights of `pairs`, a query of (n_l, n_r, kept).
+        """Return the query of the match weights of `pairs`, a query of (n_l, n_r, match_key).
 
         `left` and `right` are queries of persons with the shares of their values. The columns are
-        n_l, n_r, match_weight, match_key (what was `kept`) and, of each fact, gamma_, mw_ and
-        mw_tf_adj_ where it has a share.
+        n_l, n_r, match_weight, match_key as it was and, of each fact, gamma_, mw_ and mw_tf_adj_
+        where it has a share. Joins as they are written hold the pairs and those on the right.
         """
-        joined = f"SELECT n_l AS join_key_l, n_r AS join_key_r, kept AS match_key FROM ({pairs})"
-        parts = {"left_side": left, "right_side": right, "__splink__blocked_id_pairs": joined}
+        parts = {
+            "both_sides": f"SELECT {', '.join(self._joined)}, b.match_key FROM ({left}) AS l"
+            f" JOIN ({pairs}) AS b ON l.n = b.n_l JOIN ({right}) AS r ON r.n = b.n_r",
+            "__splink__df_comparison_vectors": f"SELECT {', '.join(self._compared)}"
+            " FROM both_sides",
+        }
         parts |= {step["output_table_name"]: step["sql"] for step in self._steps}
         ctes = ", ".join(f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in parts.items())
         return f"WITH {ctes} SELECT * FROM {self._steps[-1]['output_table_name']}"
