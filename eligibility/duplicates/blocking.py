@@ -101,21 +101,19 @@ def block_like(conn: duckdb.DuckDBPyConnection, prepared: Prepared, held: Blocke
 
 
 def make_pairs(conn: duckdb.DuckDBPyConnection, left: Blocked, right: Blocked, table: str) -> None:
-    """Make `table` (n_l, n_r) of the records with a key in common, each pair once.
+    """Make `table` (n_l, n_r) of the records with a key in common, as often as they have one.
 
     `right` is `left` itself, or was made like it. Two of one roster are two people, and no pair.
     One key after the other: memory holds one.
     """
     conn.execute(f"CREATE OR REPLACE TABLE {table} (n_l INTEGER, n_r INTEGER)")
-    once = "l.n < r.n AND " if left is right else ""
-    known = "(l.household = r.household) IS NOT TRUE"
+    once = " AND l.n < r.n" if left is right else ""
     for key in left.keys:
-        same = f"l.{key.column} = r.{key.column}"
         conn.execute(
             f"INSERT INTO {table} SELECT l.n, r.n FROM {left.keyed} l JOIN {right.keyed} r"
-            f" ON {same} WHERE {once}{known}"
+            f" ON l.{key.column} = r.{key.column}"
+            f" WHERE (l.household = r.household) IS NOT TRUE{once}"
         )
-        known += f" AND ({same}) IS NOT TRUE"
 
 
 def _families(prepared: Prepared) -> list[tuple[Key, ...]]:

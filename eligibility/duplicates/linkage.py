@@ -180,7 +180,7 @@ def _pairs_of(pairs: str, shared: str, span: Span) -> str:
     """
     within = f"n_r BETWEEN {span.first} AND {span.last}"
     return (
-        f"SELECT n_l, n_r, CAST(NULL AS VARCHAR) AS match_key FROM {pairs} ANTI JOIN {shared}"
-        f" USING (n_l, n_r) WHERE {within}"
+        f"SELECT DISTINCT n_l, n_r, CAST(NULL AS VARCHAR) AS match_key FROM {pairs}"
+        f" ANTI JOIN {shared} USING (n_l, n_r) WHERE {within}"
         f" UNION ALL SELECT n_l, n_r, kind AS match_key FROM {shared} WHERE {within}"
     )
