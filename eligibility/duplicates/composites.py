@@ -19,6 +19,7 @@ Source: RFC 2104 (HMAC), FIPS 180-4 (SHA-256).
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import compress
 
 import pyarrow as pa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -36,7 +37,7 @@ SEPARATOR = b"\x1f"  # ends every fact of a composite
 
 Hashes = Callable[[Sequence[bytes]], list[bytes]]  # messages → their keyed hashes, in their order
 Keyed = Callable[[bytes], Hashes]  # a domain → the keyed hashes of messages in it
-Made = list[tuple[int, bytes]]  # row of a batch, and the text of a composite
+Made = tuple[list[int], list[bytes]]  # rows of a batch, and the text of the composite of each
 
 
 class Composite(StrEnum):
@@ -112,8 +113,7 @@ def tokens(
     }
     for batch in batches:
         names = batch.column("record_id")
-        for kind, made in composites(batch).items():
-            rows, messages = zip(*made, strict=True)
+        for kind, (rows, messages) in composites(batch).items():
             cut = [hashed[:TOKEN_BYTES] for hashed in hashes[kind](messages)]
             columns = [
                 names.take(pa.array(rows, pa.int32())),
@@ -138,65 +138,66 @@ def composites(batch: pa.RecordBatch) -> dict[Composite, Made]:
         "year": [year for _, year in born],
     }
     made = {
-        Composite.IDENTIFIER: _strong(texts["id_type"], texts["id_number"]),
-        Composite.REGISTRATION: _registered(texts["registration_number"]),
+        Composite.IDENTIFIER: _known(_strong(texts["id_type"], texts["id_number"])),
+        Composite.REGISTRATION: _known(map(_registered, texts["registration_number"])),
         **{
-            kind: [
-                (row, b"".join(known))
-                for row, known in enumerate(zip(*(facts[name] for name in names), strict=True))
-                if b"" not in known
-            ]
+            kind: _known(_together([facts[name] for name in names]))
             for kind, names in _TOGETHER.items()
         },
     }
-    for kind, again in _read_again(facts, readings).items():
-        made[kind] += again
-    return {kind: found for kind, found in made.items() if found}
+    for kind, (rows, again) in _read_again(facts, readings).items():
+        made[kind][0].extend(rows)
+        made[kind][1].extend(again)
+    return {kind: found for kind, found in made.items() if found[0]}
+
+
+def _known(texts: Iterable[bytes]) -> Made:
+    """Return the rows that have a text, and their texts: lists of plain values, of very many."""
+    listed = list(texts)
+    return list(compress(range(len(listed)), listed)), list(filter(None, listed))
+
+
+def _together(columns: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Return the facts of each row in one, empty where one of them is not known."""
+    return [b"" if b"" in row else b"".join(row) for row in zip(*columns, strict=True)]
 
 
 def _read_again(
     facts: dict[str, list[bytes]], readings: dict[str, list[tuple[bytes, bytes]]]
 ) -> dict[Composite, Made]:
     """Return the composites with the second readings of names, where one has any."""
-    rows = [
-        row
-        for row, names in enumerate(zip(*readings.values(), strict=True))
-        if any(first is not second for first, second in names)
-    ]
+    rows = sorted(
+        {
+            row
+            for of in readings.values()
+            for row, (first, second) in enumerate(of)
+            if first is not second
+        }
+    )
     first = {name: [known[row] for row in rows] for name, known in facts.items()}
     second = first | {name: [of[row][1] for row in rows] for name, of in readings.items()}
     found: dict[Composite, Made] = {}
     for kind, names in _TOGETHER.items():
-        one, other = (zip(*(of[name] for name in names), strict=True) for of in (first, second))
-        found[kind] = [
-            (row, b"".join(again))
-            for row, known, again in zip(rows, one, other, strict=True)
-            if b"" not in known and known != again
-        ]
+        one, other = (_together([of[name] for name in names]) for of in (first, second))
+        differs = [again != once for once, again in zip(one, other, strict=True)]
+        found[kind] = list(compress(rows, differs)), list(compress(other, differs))
     return found
 
 
-def _strong(kinds: Sequence[str | None], numbers: Sequence[str | None]) -> Made:
-    """Return the valid strong identifiers, each with its kind."""
-    made = []
-    for row, (kind, number) in enumerate(zip(kinds, numbers, strict=True)):
-        if number:
-            judged = judge(kind or "", number)
-            if judged.verdict is Verdict.VALID and judged.kind in STRONG:
-                text = b"".join((judged.kind.encode(), SEPARATOR, judged.normalised.encode()))
-                made.append((row, text + SEPARATOR))
-    return made
+def _strong(kinds: Sequence[str | None], numbers: Sequence[str | None]) -> Iterator[bytes]:
+    """Yield the valid strong identifier of each row with its kind, empty where there is none."""
+    for kind, number in zip(kinds, numbers, strict=True):
+        judged = judge(kind or "", number) if number else None
+        if judged and judged.verdict is Verdict.VALID and judged.kind in STRONG:
+            yield f"{judged.kind}\x1f{judged.normalised}\x1f".encode()
+        else:
+            yield b""
 
 
-def _registered(numbers: Sequence[str | None]) -> Made:
-    """Return the numbers of another body."""
-    made = []
-    for row, number in enumerate(numbers):
-        if number:
-            text = judge(Kind.OTHER_ID, number).normalised
-            if text:
-                made.append((row, text.encode() + SEPARATOR))
-    return made
+def _registered(number: str | None) -> bytes:
+    """Return a number of another body, empty where there is none."""
+    text = judge(Kind.OTHER_ID, number).normalised if number else ""
+    return text.encode() + SEPARATOR if text else b""
 
 
 @lru_cache(maxsize=NAMES_KEPT)

@@ -76,7 +76,7 @@ def test_no_composite_is_one_fact_alone() -> None:
     made = composites(people(AMAL | {"registration_number": "UNHCR-12345"}))
     assert set(made) == set(Composite)
     whole = {Composite.IDENTIFIER, Composite.REGISTRATION}  # one number is one person's
-    parts = {kind: text.count(SEPARATOR) for kind, ((_, text),) in made.items()}
+    parts = {kind: text.count(SEPARATOR) for kind, (_, (text,)) in made.items()}
     assert all(parts[kind] > 1 for kind in set(Composite) - whole)
 
 
