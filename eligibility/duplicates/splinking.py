@@ -74,7 +74,9 @@ def learn(
                 )  # fmt: skip
         saved = linker.misc.save_model_to_json()
     _drop_tables(conn)
-    return {
+    # A session that fails takes the comparisons of its block with it.
+    learned: Learned = {fact.name: [(None, None)] * len(fact.levels) for fact in model.facts}
+    return learned | {
         comparison["output_column_name"]: [
             (_share(level.get("m_probability")), _share(level.get("u_probability")))
             for level in comparison["comparison_levels"]
