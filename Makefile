@@ -63,9 +63,10 @@ proof: $(VENV)/.ready $(VENV)/febrl/.ready  ## fifty kills of each step, of the 
 	CVA_FUZZ_SECONDS=600 $(RUN)/python -m pytest -q tests/eligibility/test_rules_fuzz.py
 	CVA_SCENARIOS=full $(RUN)/python -m pytest -q tests/cva/test_simulating.py
 
-proof-spark: $(VENV)/.ready  ## the rules on Spark 4.0 as well (needs Java 17; downloads 434 MB)
+proof-spark: $(VENV)/.ready  ## rules and linkage on Spark 4.0 as well (needs Java 17; downloads 434 MB)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
 	CVA_SPARK=required $(RUN)/python -m pytest -q tests/eligibility/test_packs_on_engines.py
+	CVA_SPARK=required $(RUN)/python -m pytest -q tests/eligibility/test_linkage_on_spark.py
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	uv pip compile $(LOCK) -o requirements.lock pyproject.toml

@@ -173,7 +173,7 @@ def _two(
     both = _together(conn, held, new)
     learned = block(conn, both)
     model = train(conn, learned)
-    conn.execute(f"DROP TABLE {both.table}; DROP VIEW {both.numbers}")
+    conn.execute(f"DROP TABLE {learned.keyed}; DROP TABLE {both.table}; DROP VIEW {both.numbers}")
     return block_like(conn, held, learned), block_like(conn, new, learned), model
 
 

@@ -21,7 +21,7 @@ from tests.benchmarks.duplicates.accuracy import (
 from tests.benchmarks.duplicates.agencies import AGENCIES, Compared, compared, two_agencies
 from tests.benchmarks.duplicates.registry import Registry, generate
 from tests.benchmarks.duplicates.report import Floor, Race, accuracy_floors, page
-from tests.benchmarks.duplicates.speed import Piece
+from tests.benchmarks.duplicates.speed import Piece, Took
 
 RECORDS = int(os.environ.get("CVA_DUPLICATES_RECORDS", "10000"))
 AGENCY_PEOPLE = int(os.environ.get("CVA_AGENCY_PEOPLE", "2000"))
@@ -68,7 +68,8 @@ def test_every_group_is_told_beside_everybody(found: Accuracy) -> None:
 
 
 def test_page_has_floors_groups_and_parameters(found: Accuracy) -> None:
-    race = Race("link", Piece({"link": 1.1}, 1.0, 900, 5), Piece({"link": 1.0}, 1.0, 800, 5), 1.2)
+    ours = Piece({"learn": Took(9.0, 9.0), "link": Took(1.1, 1.0)}, 900, 5)
+    race = Race("link", ours, Piece({"link": Took(1.0, 1.0)}, 800, 5), 1.2, ("link",))
     text = page(found, [race], date(2026, 3, 2))
     assert text.startswith(f"# Duplicates: {found.records:,} records, 2026-03-02\n")
     assert all(str(floor) in text for floor in accuracy_floors(found))

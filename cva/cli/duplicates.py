@@ -1,4 +1,7 @@
-"""`cva duplicates`: who may be registered twice, what people decide, and what became of it."""
+"""`cva duplicates`: who may be registered twice, what people decide, and what became of it.
+
+`find` takes no key: it only looks. What it found before on the same evidence is not recorded again.
+"""
 
 from datetime import date
 from pathlib import Path
@@ -9,13 +12,14 @@ import typer
 from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts
 from cva.cli.session import open_session
 from cva.registry import duplicates, questions
-from cva.registry.duplicates import Undone, Verdict
+from cva.registry.duplicates import Ruling, Undone, Verdict
 
 if TYPE_CHECKING:
     from cva.registry.linking import Scope
 
 app = typer.Typer(help="Duplicates: find, review, decide, merge and unmerge.", no_args_is_help=True)
 BITS_OF = 1000
+KEY = typer.Option("", help="Idempotency key; without it the same again changes nothing either.")
 REASON = typer.Option(..., help="What it rests on, in a sentence; without names or numbers.")
 
 
@@ -73,6 +77,7 @@ def decide(
     ask: bool = typer.Option(False, "--ask", help="Nobody can say yet; it goes on waiting."),
     keep: str = typer.Option("", help="For --same: the one that stays."),
     reason: str = REASON,
+    key: str = KEY,
 ) -> None:
     """Decide about a pair: the same (one stays once another person merges them), or different."""
     chosen = [
@@ -84,8 +89,8 @@ def decide(
     session = open_session()
     with session.transaction() as conn:
         duplicates.decide(
-            conn, left, right, chosen[0], keep or None, reason, person_id=session.person_id,
-            at=session.clock.now(),
+            conn, left, right, Ruling(chosen[0], keep or None, reason),
+            person_id=session.person_id, at=session.clock.now(), key=key,
         )  # fmt: skip
     told = {
         Verdict.SAME: "Decided; another person merges them now: `cva duplicates merge`.",
@@ -96,24 +101,25 @@ def decide(
 
 
 @app.command()
-def merge(left: str, right: str) -> None:
+def merge(left: str, right: str, key: str = KEY) -> None:
     """Merge two that another person decided to be the same."""
     session = open_session()
     with session.transaction() as conn:
         kept = duplicates.merge(
-            conn, left, right, person_id=session.person_id, at=session.clock.now()
+            conn, left, right, person_id=session.person_id, at=session.clock.now(), key=key
         )
     say(f"Merged; {kept} stands for both.")
 
 
 @app.command()
-def unmerge(left: str, right: str, reason: str = REASON) -> None:
+def unmerge(left: str, right: str, reason: str = REASON, key: str = KEY) -> None:
     """Undo a merge: one person asks, the same command by another one does it."""
     session = open_session()
     with session.transaction() as conn:
         done = duplicates.unmerge(
-            conn, left, right, reason, person_id=session.person_id, at=session.clock.now()
-        )
+            conn, left, right, reason, person_id=session.person_id, at=session.clock.now(),
+            key=key,
+        )  # fmt: skip
     if done is Undone.ASKED:
         say("Asked for; it is undone when another person gives the same command.")
     else:

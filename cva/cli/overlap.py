@@ -1,4 +1,8 @@
-"""`cva overlap`: other agencies' lists in and ours out, and what is given twice."""
+"""`cva overlap`: other agencies' lists in and ours out, and what is given twice.
+
+`import`, `match` and `export` take no key: a list is known by its agency and its bytes, a match
+only looks, and an export never writes over a file.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,7 +11,7 @@ import typer
 
 from adapters.assistance import ListMapping, load_list_mapping
 from cva.cli.cycles import DATE
-from cva.cli.duplicates import show_run
+from cva.cli.duplicates import KEY, show_run
 from cva.cli.output import Part, Shape, say, show, show_parts
 from cva.cli.session import open_session
 from cva.registry import exporting, overlaps, policies
@@ -76,13 +80,15 @@ def act(
     overlap: int,
     action: Action,
     reason: str = typer.Option(..., help="Why; to override, one of the policy's reasons."),
+    key: str = KEY,
 ) -> None:
     """Override a finding (two people), or record that a household was told, or objects."""
     session = open_session()
     with session.transaction() as conn:
         overlaps.act(
-            conn, overlap, action, reason, person_id=session.person_id, at=session.clock.now()
-        )
+            conn, overlap, action, reason, person_id=session.person_id, at=session.clock.now(),
+            key=key,
+        )  # fmt: skip
     say("Recorded; it counts when the plan is worked on next.")
 
 
@@ -105,6 +111,7 @@ def export(
 @app.command()
 def policy(
     file: Path | None = typer.Argument(None, help="The policy to put into force."),
+    key: str = KEY,
 ) -> None:
     """Show the overlap policy in force, or put another one into force."""
     session = open_session()
@@ -114,6 +121,6 @@ def policy(
     else:
         with session.transaction() as conn:
             found = policies.publish(
-                conn, file, person_id=session.person_id, at=session.clock.now()
+                conn, file, person_id=session.person_id, at=session.clock.now(), key=key
             )
     say(f"{found.policy} ({found.policy_hash[:16]}): {found.title.en}")

@@ -36,13 +36,16 @@ def stops(
 
 
 def assign(
-    plan: str, line: int, owner: str = typer.Argument(help="The login of who sees to it.")
+    plan: str,
+    line: int,
+    owner: str = typer.Argument(help="The login of who sees to it."),
+    key: str = typer.Option("", help="Idempotency key: the same request again does nothing."),
 ) -> None:
     """Name the person who sees to a stopped line."""
     session = open_session()
     with session.transaction() as conn:
         stopping.assign(
             conn, plan, line, staff.person_of(conn, owner).person_id,
-            person_id=session.person_id, at=session.clock.now(),
+            person_id=session.person_id, at=session.clock.now(), key=key,
         )  # fmt: skip
     say(f"{owner} sees to line {line}.")

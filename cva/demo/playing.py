@@ -30,7 +30,7 @@ from cva.programmes.model import Programme
 from cva.programmes.publishing import Cycle
 from cva.providers import Provider, connect
 from cva.registry import duplicates
-from cva.registry.duplicates import Verdict
+from cva.registry.duplicates import Ruling, Verdict
 from cva.vault import Vault
 
 REASON = "lines, stops and control totals looked at"
@@ -191,9 +191,9 @@ def decide_duplicates(stage: Stage) -> int:
         for pair in pairs:
             kept = min((pair.left_id, pair.right_id), key=first.__getitem__)
             duplicates.decide(
-                conn, pair.left_id, pair.right_id, Verdict.SAME, kept,
-                "same identity number, same members", at=stage.clock.now(),
-                person_id=stage.actors["amal"].person_id,
+                conn, pair.left_id, pair.right_id,
+                Ruling(Verdict.SAME, kept, "same identity number, same members"),
+                at=stage.clock.now(), person_id=stage.actors["amal"].person_id,
             )  # fmt: skip
             duplicates.merge(
                 conn, pair.left_id, pair.right_id, at=stage.clock.now(),

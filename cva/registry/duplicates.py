@@ -121,6 +121,18 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a person says of a pair, and what it rests on, in a sentence.
+
+    `kept_id` is the one of the two that stays where they are the same, None otherwise.
+    """
+
+    verdict: Verdict
+    kept_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Decision:
     decision_id: int
     verdict: str
@@ -148,28 +160,30 @@ def decide(
     conn: Connection,
     left_id: str,
     right_id: str,
-    verdict: Verdict,
-    kept_id: str | None,
-    reason: str,
+    ruling: Ruling,
     *,
     person_id: str,
     at: datetime,
+    key: str = "",
 ) -> None:
     """Record what a person with the role programme decided of a pair of households or people.
 
-    `kept_id` is one of the two where they are the same, None otherwise; a second person then merges
-    them. The same decision again changes nothing; another one replaces it as long as nothing is
-    merged. Raises `role_missing`, `pair_unknown`, `pair_decided`, `pair_kept_unclear`,
-    `pair_reason_missing`.
+    Where they are the same a second person then merges them. The same decision again changes
+    nothing, and neither does a request that was made before, known by its `key`; another decision
+    replaces it as long as nothing is merged. Raises `role_missing`, `pair_unknown`,
+    `pair_decided`, `pair_kept_unclear`, `pair_reason_missing`.
     """
     staff.require(conn, person_id, staff.Role.PROGRAMME)
     left, right = sorted((left_id, right_id))
+    verdict, kept_id = ruling.verdict, ruling.kept_id
     fits = kept_id in (left, right) if verdict is Verdict.SAME else kept_id is None
     if not fits or (kept_id or "").startswith("oa:"):
         raise KEPT_UNCLEAR.refusal(left=left, right=right)
-    if not reason.strip():
+    if not ruling.reason.strip():
         raise REASON_MISSING.refusal()
     body = {"left": left, "right": right, "verdict": verdict.value, "kept": kept_id}
+    if key and acts.already(conn, key, body) is not None:
+        return
     # Two decisions at once could each withdraw the registration that the other keeps.
     conn.execute(_LOCK)
     before = _latest(conn, left, right)
@@ -187,21 +201,27 @@ def decide(
         "INSERT INTO duplicates.decision"
         " (left_key, right_key, verdict, kept_key, evidence, reason, person_id, at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING decision_id",
-        (left, right, verdict.value, kept_id, known, reason.strip(), person_id, at),
+        (left, right, verdict.value, kept_id, known, ruling.reason.strip(), person_id, at),
     ).fetchone()
     acts.record(
-        conn, key=f"duplicate:{row[0] if row else 0}", verb="decide_duplicate",
+        conn, key=key or f"duplicate:{row[0] if row else 0}", verb="decide_duplicate",
         object_id=left, body=body, person_id=person_id, at=at, answer={"verdict": verdict.value},
     )  # fmt: skip
 
 
-def merge(conn: Connection, left_id: str, right_id: str, *, person_id: str, at: datetime) -> str:
+def merge(
+    conn: Connection, left_id: str, right_id: str, *, person_id: str, at: datetime, key: str = ""
+) -> str:
     """Merge two that another person decided to be the same; return which one is kept.
 
-    Again, it changes nothing. Raises `merge_not_decided`, `second_person_needed`, `merged_already`,
-    `role_missing`.
+    Again, or with the same `key`, it changes nothing. Raises `merge_not_decided`,
+    `second_person_needed`, `merged_already`, `role_missing`.
     """
     left, right = sorted((left_id, right_id))
+    body = {"left": left, "right": right}
+    earlier = acts.already(conn, key, body) if key else None
+    if earlier is not None:
+        return str(earlier["kept"])
     conn.execute(_LOCK)
     decided = _latest(conn, left, right)
     if decided is None or decided.verdict != Verdict.SAME or decided.kept_key is None:
@@ -215,8 +235,8 @@ def merge(conn: Connection, left_id: str, right_id: str, *, person_id: str, at: 
         (decided.decision_id, kept, right if kept == left else left, person_id, at),
     )
     acts.record(
-        conn, key=f"merge:{decided.decision_id}", verb="merge", object_id=kept,
-        body={"left": left, "right": right}, person_id=person_id, at=at, answer={"kept": kept},
+        conn, key=key or f"merge:{decided.decision_id}", verb="merge", object_id=kept,
+        body=body, person_id=person_id, at=at, answer={"kept": kept},
     )  # fmt: skip
     return kept
 
@@ -229,15 +249,21 @@ def unmerge(
     *,
     person_id: str,
     at: datetime,
+    key: str = "",
 ) -> Undone:
     """Undo a merge: the first person asks for it, the second person's same request does it.
 
     Both registrations stand again as they were, and the pair is asked about anew; the first person
-    again changes nothing. Raises `not_merged`, `pair_reason_missing`, `role_missing`.
+    again, or the same `key`, changes nothing. Raises `not_merged`, `pair_reason_missing`,
+    `role_missing`.
     """
     if not reason.strip():
         raise REASON_MISSING.refusal()
     left, right = sorted((left_id, right_id))
+    body = {"left": left, "right": right}
+    earlier = acts.already(conn, key, body) if key else None
+    if earlier is not None:
+        return Undone(str(earlier["unmerge"]))
     conn.execute(_LOCK)
     found = conn.execute(_MERGED, {"left": left, "right": right}).fetchone()
     if found is None:
@@ -259,9 +285,8 @@ def unmerge(
             (merge_id, person_id, at),
         )
     acts.record(
-        conn, key=f"unmerge:{merge_id}:{done.value}", verb="unmerge", object_id=left,
-        body={"left": left, "right": right}, person_id=person_id, at=at,
-        answer={"unmerge": done.value},
+        conn, key=key or f"unmerge:{merge_id}:{done.value}", verb="unmerge", object_id=left,
+        body=body, person_id=person_id, at=at, answer={"unmerge": done.value},
     )  # fmt: skip
     return done
 

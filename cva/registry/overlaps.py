@@ -99,14 +99,20 @@ def act(
     *,
     person_id: str,
     at: datetime,
+    key: str = "",
 ) -> None:
-    """Record what a person does about a finding that stands; again, it changes nothing.
+    """Record what a person does about a finding that stands.
+
+    Again, or with the same `key`, it changes nothing.
 
     Raises `overlap_not_found`, `override_reason_unknown`, `overlap_reason_missing`,
     `appeal_missing`, `role_missing`.
     """
     if not reason.strip():
         raise ACT_REASON_MISSING.refusal()
+    body = {"overlap": overlap_id, "action": action.value}
+    if key and acts.already(conn, key, body) is not None:
+        return
     known = policies.in_force(conn).override.reasons
     if action is Action.OVERRIDE and reason.strip() not in known:
         raise OVERRIDE_REASON_UNKNOWN.refusal(reason=reason.strip(), known=", ".join(known))
@@ -122,7 +128,7 @@ def act(
     ).rowcount
     if added:
         acts.record(
-            conn, key=f"overlap:{overlap_id}:{action.value}:{person_id}", verb=action.value,
-            object_id=str(overlap_id), body={"overlap": overlap_id}, person_id=person_id, at=at,
+            conn, key=key or f"overlap:{overlap_id}:{action.value}:{person_id}",
+            verb=action.value, object_id=str(overlap_id), body=body, person_id=person_id, at=at,
             answer={},
         )  # fmt: skip

@@ -8,9 +8,9 @@ One row for each programme, province, quarter of delivery, population group and 
 * *entitled*, *loaded*, *returned*, *outstanding* (released and neither loaded nor voided).
 
 A household paid in two quarters stands in both rows, so rows do not add up to a total of people:
-*unique* people are the registered persons behind confirmed duplicates, counted once over all
-programmes and quarters asked for. IOM's quarterly report says about 40 % are not unique: both
-figures are shown, never one for the other.
+*unique* people are the registered persons behind confirmed duplicates (households, and people on
+two rosters), counted once over all programmes and quarters asked for. IOM's quarterly report says
+about 40 % are not unique: both figures are shown, never one for the other.
 
 Sources: 4W practice (count delivered, not sent; once per period); CALP tracking requirements.
 """
@@ -82,11 +82,24 @@ _TOTALS = (
         GROUP BY programme, household_id),
     one AS (
         SELECT coalesce(w.kept_id, r.household_id) AS household_id, max(r.people) AS people
-        FROM reached r LEFT JOIN registry.withdrawn w USING (household_id) GROUP BY 1)
+        FROM reached r LEFT JOIN registry.withdrawn w USING (household_id) GROUP BY 1),
+    -- A person on two rosters, confirmed to be one, counts once where both were reached.
+    listed AS (
+        SELECT gone_key AS key, kept_key AS person FROM duplicates.gone
+        UNION SELECT kept_key, kept_key FROM duplicates.gone),
+    placed AS (
+        SELECT DISTINCT l.person,
+               coalesce(w.kept_id, duplicates.household_of(l.key)) AS household_id
+        FROM listed l LEFT JOIN registry.withdrawn w
+          ON w.household_id = duplicates.household_of(l.key)
+        WHERE position('/' IN l.key) > 0),
+    again AS (
+        SELECT count(*) - count(DISTINCT person) AS people
+        FROM placed JOIN one USING (household_id))
     SELECT (SELECT count(*) FROM reached)::integer AS households,
            (SELECT coalesce(sum(people), 0) FROM reached)::integer AS people,
            count(*)::integer AS unique_households,
-           coalesce(sum(people), 0)::integer AS unique_people
+           (coalesce(sum(people), 0) - (SELECT people FROM again))::integer AS unique_people
     FROM one
 """
 )

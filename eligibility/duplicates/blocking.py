@@ -42,6 +42,11 @@ class Key:
     parts: tuple[str, ...]
 
     @property
+    def column(self) -> str:
+        """The column of the key."""
+        return f"key_{self.name}"
+
+    @property
     def sql(self) -> str:
         """The key of a record as a number, null where a part is not known."""
         known = " AND ".join(f"({part}) IS NOT NULL" for part in self.parts)
@@ -50,7 +55,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Prepared persons with their keys: columns `key_<name>` of the table.
+    """Prepared persons and their keys: the table `keyed` (n, household, key_<name> ...).
 
     `pairs` are those counted for all keys together; one that several keys make counts for each.
     """
@@ -61,13 +66,18 @@ class Blocked:
     findings: tuple[Finding, ...]
 
     @property
+    def keyed(self) -> str:
+        """The table of the keys of each record."""
+        return _keyed(self.prepared.table)
+
+    @property
     def rules(self) -> list[str]:
-        """The blocking rules, as SQL for Splink."""
-        return [f"l.key_{key.name} = r.key_{key.name}" for key in self.keys]
+        """The blocking rules, as SQL for a Splink linker over persons with their keys."""
+        return [f"l.{key.column} = r.{key.column}" for key in self.keys]
 
 
 def block(conn: duckdb.DuckDBPyConnection, prepared: Prepared) -> Blocked:
-    """Choose the keys for `prepared`, write them into its table, and say what was left out."""
+    """Choose the keys for `prepared`, write them beside its table, and say what was left out."""
     budget = max(PAIRS_FREE, int(PAIRS_PER_PERSON * prepared.people))
     chosen = {}
     for family in _families(prepared):
@@ -78,16 +88,32 @@ def block(conn: duckdb.DuckDBPyConnection, prepared: Prepared) -> Blocked:
     findings = []
     for key, pairs in chosen.items():
         if pairs > budget:
-            left = _without_large(conn, prepared.table, key)
+            left = _without_large(conn, _keyed(prepared.table), key)
             place = Place(prepared.table)
             findings.append(BLOCKS_LEFT.finding(place, count=left, key=key.name, limit=BLOCK_MAX))
     return Blocked(prepared, tuple(chosen), sum(chosen.values()), tuple(findings))
 
 
 def block_like(conn: duckdb.DuckDBPyConnection, prepared: Prepared, held: Blocked) -> Blocked:
-    """Write the keys of `held` into the table of `prepared`: new records beside those held."""
+    """Write the keys of `held` for `prepared`: new records beside those held."""
     _write(conn, prepared.table, held.keys)
     return Blocked(prepared, held.keys, 0, ())
+
+
+def make_pairs(conn: duckdb.DuckDBPyConnection, left: Blocked, right: Blocked, table: str) -> None:
+    """Make `table` (n_l, n_r) of the records with a key in common, as often as they have one.
+
+    `right` is `left` itself, or was made like it. Two of one roster are two people, and no pair.
+    One key after the other: memory holds one.
+    """
+    conn.execute(f"CREATE OR REPLACE TABLE {table} (n_l INTEGER, n_r INTEGER)")
+    once = " AND l.n < r.n" if left is right else ""
+    for key in left.keys:
+        conn.execute(
+            f"INSERT INTO {table} SELECT l.n, r.n FROM {left.keyed} l JOIN {right.keyed} r"
+            f" ON l.{key.column} = r.{key.column}"
+            f" WHERE (l.household = r.household) IS NOT TRUE{once}"
+        )
 
 
 def _families(prepared: Prepared) -> list[tuple[Key, ...]]:
@@ -166,16 +192,21 @@ def _counted(conn: duckdb.DuckDBPyConnection, table: str, key: Key) -> tuple[int
     return int(records), int(pairs)
 
 
+def _keyed(table: str) -> str:
+    return f"{table}_keyed"
+
+
 def _write(conn: duckdb.DuckDBPyConnection, table: str, keys: tuple[Key, ...]) -> None:
-    """Write the table anew with its keys: one pass, whatever their number."""
-    columns = "".join(f", {key.sql} AS key_{key.name}" for key in keys)
-    conn.execute(f"CREATE TABLE {table}_keyed AS SELECT *{columns} FROM {table}")
-    conn.execute(f"DROP TABLE {table}")
-    conn.execute(f"ALTER TABLE {table}_keyed RENAME TO {table}")
+    """Write the keys of every record into a table of their own: one pass, whatever their number."""
+    columns = ["n", "CASE WHEN roster IS NOT NULL THEN hash(roster) END AS household"]
+    columns += [f"{key.sql} AS {key.column}" for key in keys]
+    conn.execute(
+        f"CREATE OR REPLACE TABLE {_keyed(table)} AS SELECT {', '.join(columns)} FROM {table}"
+    )
 
 
 def _without_large(conn: duckdb.DuckDBPyConnection, table: str, key: Key) -> int:
-    column = f"key_{key.name}"
+    column = key.column
     large = (
         f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
         f" GROUP BY {column} HAVING count(*) > {BLOCK_MAX}"

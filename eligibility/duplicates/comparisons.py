@@ -4,7 +4,7 @@ Decides what counts as agreeing. Each fact known of both gives one *level*; what
 in bits is learned from the data (`training.py`) and starts from the shares written here: `m`, how
 often two records of one person are at this level, and `u`, how often two records of two people.
 Facts of the household (surname, parents, phone, place) are compared like the others and marked:
-together they may not exceed a limit (`linkage.py`).
+together they may not exceed a limit (`deciding.py`).
 
 Term frequencies: agreeing in a rare name says more than agreeing in Muhammad; they are taken on
 the skeleton, so that all spellings of a name count as one.
@@ -159,15 +159,21 @@ def _birth(name: str) -> Fact:
         "birth_year_l = birth_year_r AND substr(birth_l, 5, 2) = substr(birth_r, 7, 2)"
         " AND substr(birth_l, 7, 2) = substr(birth_r, 5, 2)"
     )
+    either_year, both_years = (f"birth_coarse_l {how} birth_coarse_r" for how in ("OR", "AND"))
     return Fact(name, Group.PERSON, _either("birth"), (
         Level("same day", "birth_l = birth_r AND NOT birth_coarse_l AND NOT birth_coarse_r",
               0.75, 0.00005, alone=True),
         Level("same year, the day not known",
-              "birth_year_l = birth_year_r AND (birth_coarse_l OR birth_coarse_r)",
+              f"birth_year_l = birth_year_r AND ({either_year})",
               0.14, 0.006, alone=True),
         Level("day and month swapped", swapped, 0.02, 0.0001, alone=True),
-        Level("one sign apart", "edits(birth_l, birth_r) <= 1", 0.04, 0.0015, alone=True),
-        Level("two signs apart", "edits(birth_l, birth_r) <= 2", 0.02, 0.02),
+        # One year in five is a sign apart from any other: only of days is it a slip of the pen.
+        Level("a year apart, the day not known",
+              f"abs(birth_year_l - birth_year_r) = 1 AND ({either_year})", 0.02, 0.03),
+        Level("one sign apart", f"edits(birth_l, birth_r) <= 1 AND NOT ({both_years})",
+              0.04, 0.0015, alone=True),
+        Level("two signs apart", f"edits(birth_l, birth_r) <= 2 AND NOT ({both_years})",
+              0.02, 0.02),
         Level("same year, another day", "birth_year_l = birth_year_r", 0.01, 0.015),
         Level("another date", "ELSE", 0.02, 0.96, against=True),
     ))  # fmt: skip

@@ -16,13 +16,14 @@ in a minute with it (decision 0024).
 Source: RFC 2104 (HMAC), FIPS 180-4 (SHA-256).
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import compress
 
 import pyarrow as pa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from eligibility.duplicates.dates import birth_of
 from eligibility.duplicates.identifiers import STRONG, Kind, Verdict, judge
@@ -32,13 +33,11 @@ from eligibility.duplicates.spelling import keys_of
 TOKEN_BYTES = 16
 KEY_BYTES_MIN = 32
 NAMES_KEPT = 200_000  # names and phones come again and again; memory stays bounded
-SEPARATOR = "\x1f"
-_BLOCK = 64  # bytes of a block of SHA-256
-_INNER = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+SEPARATOR = b"\x1f"  # ends every fact of a composite
 
-Hash = Callable[[bytes], bytes]
-Keyed = Callable[[bytes], Hash]  # a domain → the keyed hash of messages in it
+Hashes = Callable[[Sequence[bytes]], list[bytes]]  # messages → their keyed hashes, in their order
+Keyed = Callable[[bytes], Hashes]  # a domain → the keyed hashes of messages in it
+Made = tuple[list[int], list[bytes]]  # rows of a batch, and the text of the composite of each
 
 
 class Composite(StrEnum):
@@ -55,171 +54,173 @@ class Composite(StrEnum):
     THREE_NAMES_YEAR = "given+family+father+year"
 
 
-# Looked up a million times: names of the module are found faster than attributes of a class.
-_PHONE_GIVEN = Composite.PHONE_GIVEN
-_GIVEN_FAMILY = Composite.GIVEN_FAMILY_BIRTH
-_GIVEN_FATHER = Composite.GIVEN_FATHER_BIRTH
-_GIVEN_MOTHER = Composite.GIVEN_MOTHER_BIRTH
-_FOUR_NAMES = Composite.FOUR_NAMES
-_NAMES_YEAR = Composite.THREE_NAMES_YEAR
-_PHONE_BIRTH = Composite.PHONE_BIRTH
-_join = SEPARATOR.encode().join
-
-
-class Person(NamedTuple):
-    """What composites are made of: the texts as they were written, None where not known."""
-
-    record_id: str
-    given_name: str | None = None
-    family_name: str | None = None
-    father_name: str | None = None
-    mother_name: str | None = None
-    birth_date: str | None = None
-    birth_date_precision: str | None = None
-    id_type: str | None = None
-    id_number: str | None = None
-    registration_number: str | None = None
-    phone: str | None = None
-
-
-def people_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Person]:
-    """Yield the people in `batches` that have the columns of `shapes.PERSON`."""
-    for batch in batches:
-        columns = [batch.column(name).to_pylist() for name in Person._fields]
-        yield from map(Person._make, zip(*columns, strict=True))
+_NAMES = ("given", "family", "father", "mother")
+_TOGETHER = {
+    Composite.PHONE_GIVEN: ("phone", "given"),
+    Composite.PHONE_BIRTH: ("phone", "day"),
+    Composite.GIVEN_FAMILY_BIRTH: ("given", "family", "day"),
+    Composite.GIVEN_FATHER_BIRTH: ("given", "father", "day"),
+    Composite.GIVEN_MOTHER_BIRTH: ("given", "mother", "day"),
+    Composite.FOUR_NAMES: ("given", "father", "family", "mother"),
+    Composite.THREE_NAMES_YEAR: ("given", "family", "father", "year"),
+}
+_TOKEN: dict[str, pa.DataType] = {
+    "record_id": pa.string(), "kind": pa.string(), "token": pa.binary(TOKEN_BYTES),
+}  # fmt: skip
+TOKEN: pa.Schema = pa.schema(_TOKEN)
 
 
 def hmac_sha256(key: bytes) -> Keyed:
-    """Return HMAC-SHA-256 under `key`; what does not change of its states is made once.
+    """Return HMAC-SHA-256 under `key`; what key and domain make of its state is made once.
 
     Raises ValueError for a key shorter than 32 bytes.
     """
     if len(key) < KEY_BYTES_MIN:
         message = "a key of tokens has at least 32 bytes"
         raise ValueError(message)
-    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
 
-    def within(domain: bytes) -> Hash:
-        inner_copy = hashlib.sha256(block.translate(_INNER) + domain).copy
-        outer_copy = hashlib.sha256(block.translate(_OUTER)).copy
+    def within(domain: bytes) -> Hashes:
+        begun = HMAC(key, SHA256())
+        begun.update(domain)
+        begin = begun.copy
 
-        def keyed(message: bytes) -> bytes:
-            inner = inner_copy()
-            inner.update(message)
-            outer = outer_copy()
-            outer.update(inner.digest())
-            return outer.digest()
+        def keyed(messages: Sequence[bytes]) -> list[bytes]:
+            made = []
+            for message in messages:
+                state = begin()
+                state.update(message)
+                made.append(state.finalize())
+            return made
 
         return keyed
 
     return within
 
 
-def composites(person: Person) -> list[tuple[Composite, bytes]]:
-    """Return the composites of `person`; those with a fact that is not known are left out."""
-    (_, given, family, father, mother, birth, precision, id_type, number, registration, dialled) = (
-        person
+def tokens(
+    batches: Iterable[pa.RecordBatch], keyed: Keyed, round_id: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield the tokens of the people in `batches`, with the columns of `TOKEN`, kind after kind.
+
+    The people have the columns of `shapes.PERSON`. `round_id` and the version of the normaliser are
+    in every domain: tokens of another round, or of other rules for names, do not meet. Memory holds
+    one batch.
+    """
+    version = ("cva", NORMALISER_VERSION, round_id)
+    hashes = {
+        kind: keyed(b"".join(text.encode() + SEPARATOR for text in (*version, kind)))
+        for kind in Composite
+    }
+    for batch in batches:
+        names = batch.column("record_id")
+        for kind, (rows, messages) in composites(batch).items():
+            cut = [hashed[:TOKEN_BYTES] for hashed in hashes[kind](messages)]
+            columns = [
+                names.take(pa.array(rows, pa.int32())),
+                pa.repeat(pa.scalar(kind.value, pa.string()), len(cut)),
+                pa.array(cut, TOKEN.field("token").type),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=TOKEN)
+
+
+def composites(batch: pa.RecordBatch) -> dict[Composite, Made]:
+    """Return the composites of the people in `batch`, by kind, with the row of each.
+
+    Those with a fact that is not known are left out, and so are kinds that nobody has.
+    """
+    texts = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+    readings = {name: list(map(_readings, texts[f"{name}_name"])) for name in _NAMES}
+    born = list(map(_born, texts["birth_date"], texts["birth_date_precision"]))
+    facts = {name: [first for first, _ in of] for name, of in readings.items()}
+    facts |= {
+        "phone": list(map(_phone, texts["phone"])),
+        "day": [day for day, _ in born],
+        "year": [year for _, year in born],
+    }
+    made = {
+        Composite.IDENTIFIER: _known(_strong(texts["id_type"], texts["id_number"])),
+        Composite.REGISTRATION: _known(map(_registered, texts["registration_number"])),
+        **{
+            kind: _known(_together([facts[name] for name in names]))
+            for kind, names in _TOGETHER.items()
+        },
+    }
+    for kind, (rows, again) in _read_again(facts, readings).items():
+        made[kind][0].extend(rows)
+        made[kind][1].extend(again)
+    return {kind: found for kind, found in made.items() if found[0]}
+
+
+def _known(texts: Iterable[bytes]) -> Made:
+    """Return the rows that have a text, and their texts: lists of plain values, of very many."""
+    listed = list(texts)
+    return list(compress(range(len(listed)), listed)), list(filter(None, listed))
+
+
+def _together(columns: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Return the facts of each row in one, empty where one of them is not known."""
+    return [b"" if b"" in row else b"".join(row) for row in zip(*columns, strict=True)]
+
+
+def _read_again(
+    facts: dict[str, list[bytes]], readings: dict[str, list[tuple[bytes, bytes]]]
+) -> dict[Composite, Made]:
+    """Return the composites with the second readings of names, where one has any."""
+    rows = sorted(
+        {
+            row
+            for of in readings.values()
+            for row, (first, second) in enumerate(of)
+            if first is not second
+        }
     )
-    found = _of_numbers(id_type, number, registration) if number or registration else []
-    phone = _phone(dialled) if dialled else b""
-    day, year = _born(birth or "", precision or "")
-    if phone and day:
-        found.append((_PHONE_BIRTH, _join((phone, day))))
-    if given:
-        found += _of_names((given, family, father, mother), phone, day, year)
+    first = {name: [known[row] for row in rows] for name, known in facts.items()}
+    second = first | {name: [of[row][1] for row in rows] for name, of in readings.items()}
+    found: dict[Composite, Made] = {}
+    for kind, names in _TOGETHER.items():
+        one, other = (_together([of[name] for name in names]) for of in (first, second))
+        differs = [again != once for once, again in zip(one, other, strict=True)]
+        found[kind] = list(compress(rows, differs)), list(compress(other, differs))
     return found
 
 
-def _of_numbers(
-    id_type: str | None, number: str | None, registration: str | None
-) -> list[tuple[Composite, bytes]]:
-    found = []
-    if number:
-        judged = judge(id_type or "", number)
-        if judged.verdict is Verdict.VALID and judged.kind in STRONG:
-            text = judged.kind + SEPARATOR + judged.normalised
-            found.append((Composite.IDENTIFIER, text.encode()))
-    if registration:
-        text = judge(Kind.OTHER_ID, registration).normalised
-        if text:
-            found.append((Composite.REGISTRATION, text.encode()))
-    return found
+def _strong(kinds: Sequence[str | None], numbers: Sequence[str | None]) -> Iterator[bytes]:
+    """Yield the valid strong identifier of each row with its kind, empty where there is none."""
+    for kind, number in zip(kinds, numbers, strict=True):
+        judged = judge(kind or "", number) if number else None
+        if judged and judged.verdict is Verdict.VALID and judged.kind in STRONG:
+            yield f"{judged.kind}\x1f{judged.normalised}\x1f".encode()
+        else:
+            yield b""
 
 
-def _of_names(
-    names: tuple[str | None, ...], phone: bytes, day: bytes, year: bytes
-) -> list[tuple[Composite, bytes]]:
-    """Return the composites with a given name; a second reading of letters adds its own."""
-    (given, given_2), (family, family_2), (father, father_2), (mother, mother_2) = map(
-        _readings, names
-    )
-    if not given:
-        return []
-    found = _together(given, family, father, mother, phone, day, year)
-    if given_2 is given and family_2 is family and father_2 is father and mother_2 is mother:
-        return found
-    again = _together(given_2, family_2, father_2, mother_2, phone, day, year)
-    return found + [one for one, first in zip(again, found, strict=True) if one[1] != first[1]]
-
-
-def _together(
-    given: bytes, family: bytes, father: bytes, mother: bytes, phone: bytes, day: bytes, year: bytes
-) -> list[tuple[Composite, bytes]]:
-    found = []
-    if phone:
-        found.append((_PHONE_GIVEN, _join((phone, given))))
-    if day:
-        if family:
-            found.append((_GIVEN_FAMILY, _join((given, family, day))))
-        if father:
-            found.append((_GIVEN_FATHER, _join((given, father, day))))
-        if mother:
-            found.append((_GIVEN_MOTHER, _join((given, mother, day))))
-    if family and father:
-        if mother:
-            found.append((_FOUR_NAMES, _join((given, father, family, mother))))
-        if year:
-            found.append((_NAMES_YEAR, _join((given, family, father, year))))
-    return found
+def _registered(number: str | None) -> bytes:
+    """Return a number of another body, empty where there is none."""
+    text = judge(Kind.OTHER_ID, number).normalised if number else ""
+    return text.encode() + SEPARATOR if text else b""
 
 
 @lru_cache(maxsize=NAMES_KEPT)
 def _readings(name: str | None) -> tuple[bytes, bytes]:
     """Return both readings of a name's skeleton, one object twice where there is one."""
     keys = keys_of(name) if name else None
-    if keys is None:
+    if keys is None or not keys.skeleton:
         return b"", b""
-    first = keys.skeleton.encode()
-    return first, keys.second.encode() if keys.second else first
+    first = keys.skeleton.encode() + SEPARATOR
+    return first, keys.second.encode() + SEPARATOR if keys.second else first
 
 
 @lru_cache(maxsize=NAMES_KEPT)
-def _phone(text: str) -> bytes:
-    found = judge(Kind.PHONE, text)
-    return found.normalised.encode() if found.verdict is Verdict.VALID else b""
+def _phone(text: str | None) -> bytes:
+    found = judge(Kind.PHONE, text or "")
+    return found.normalised.encode() + SEPARATOR if found.verdict is Verdict.VALID else b""
 
 
 @lru_cache(maxsize=NAMES_KEPT)
-def _born(text: str, precision: str) -> tuple[bytes, bytes]:
+def _born(text: str | None, precision: str | None) -> tuple[bytes, bytes]:
     """Return the day and the year of birth, each empty where it is not known."""
-    birth = birth_of(text, precision) if text else None
+    birth = birth_of(text, precision or "") if text else None
     if birth is None:
         return b"", b""
-    return b"" if birth.coarse else birth.digits.encode(), str(birth.year).encode()
-
-
-def tokens(
-    people: Iterable[Person], keyed: Keyed, round_id: str
-) -> Iterator[tuple[str, list[tuple[Composite, bytes]]]]:
-    """Yield (record id, its tokens with their kinds) of `people`, one person after the other.
-
-    `round_id` and the version of the normaliser are in every domain: tokens of another round, or
-    of other rules for names, do not meet. Memory does not grow with the people.
-    """
-    version = ("cva", NORMALISER_VERSION, round_id)
-    hashes = {kind: keyed(SEPARATOR.join((*version, kind, "")).encode()) for kind in Composite}
-    for person in people:
-        yield (
-            person[0],
-            [(kind, hashes[kind](message)[:TOKEN_BYTES]) for kind, message in composites(person)],
-        )
+    day = b"" if birth.coarse else birth.digits.encode() + SEPARATOR
+    return day, str(birth.year).encode() + SEPARATOR

@@ -1,38 +1,39 @@
-"""Which persons may be one: Splink's match weights, and our own decision on them.
+"""Which persons may be one: pairs, their weights, and the links that are decided on.
 
-Decides the band of each pair.
-
-* **Household evidence is capped.** Surname, parents, phone and place are one fact that a whole
-  household shares; taken as independent they make brothers and sisters one person. What they
-  exceed the model's cap by is taken off, and shown as a piece of its own. Where the given name is
-  another, a birth date in common is one of these facts: twins share it.
-* **Veto** only by two valid identifiers of one kind that differ, where the kind has check digits.
-* **Automatic** only with a shared strong identifier, with every personal fact agreeing, and a
-  score above the model's line. A shared strong identifier with less is always *reviewed*.
-* Where a personal fact speaks against (another given name, another date), the line for review is
-  higher by the model's `doubt`: fathers and sons, grandsons named after their grandfathers.
-* Two persons of one roster are two people; so a person is linked to at most one member of
-  another roster, the likeliest. Exactly equal scores are both kept.
+Decides which pairs are looked at, in which parts, and hands on what is to be decided of them
+(`deciding.py`). A pair that shares a valid strong identifier is looked at whether or not a key of
+`blocking.py` finds it.
 
 New records are compared with those held and never with each other by `link_new`; nothing that is
 held is compared again.
-
-Source: Fellegi & Sunter (1969); the measurements are in decision 0024.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 import duckdb
 import pyarrow as pa
 
-from eligibility.duplicates.blocking import Blocked
+from eligibility.duplicates import deciding
+from eligibility.duplicates.blocking import Blocked, make_pairs
 from eligibility.duplicates.clusters import Refused, guarded
+from eligibility.duplicates.frequencies import count_shares, frequency_columns
 from eligibility.duplicates.model import Model
 from eligibility.duplicates.preparing import Prepared
-from eligibility.duplicates.shapes import BITS, LEVEL, PAIR, Band, Group
-from eligibility.duplicates.splinking import Splinking
+from eligibility.duplicates.shapes import BITS, LEVEL, PAIR
+from eligibility.duplicates.splinking import Weights
 
-_DECISIVE = ("given_name", "birth_date")  # must be known and agree for an automatic link
+PEOPLE_AT_ONCE = 500_000  # held on the right; more are compared in parts: memory is bounded
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Records by their numbers, both ends included."""
+
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +72,55 @@ class Register:
         self.conn = conn
         self.held = held
         self.model = model
-        self.splinking = Splinking(conn, held, model)
+        self.weights = Weights(model)
+        self.counted: dict[int, str] = {}  # tables of shares, by the records compared among them
 
     def within(self) -> Links:
         """Return the pairs of the records held."""
-        return self._decided(self.held, self.splinking.within(), f"{self.held.prepared.table}_pair")
+        shares = self._shares(compared=2)
+        return self._linked(self.held, (shares, shares))
 
     def with_new(self, new: Blocked) -> Links:
         """Return the pairs of a record held (`id_l`) and a new one (`id_r`)."""
-        table = f"{new.prepared.table}_pair"
-        return self._decided(new, self.splinking.between(new), table)
+        return self._linked(new, (self._shares(compared=1), None))
 
-    def _decided(self, right: Blocked, scored: str, table: str) -> Links:
-        left = self.held
+    def _shares(self, compared: int) -> str:
+        """Return the table of the shares of the values held; it is made once."""
+        if compared not in self.counted:
+            name = f"{self.held.prepared.table}_shares_{compared}"
+            count_shares(self.conn, self.held.prepared, self.model, name, compared)
+            self.counted[compared] = name
+        return self.counted[compared]
+
+    def _linked(self, right: Blocked, shares: tuple[str, str | None]) -> Links:
+        """Compare the pairs of the held and `right`, part by part, and decide on them."""
+        left, name = self.held, right.prepared.table
+        pairs, scored, table = f"{name}_candidates", f"{name}_scored", f"{name}_pair"
         shared = self._shared(right)
-        rest = self._not_scored(right, scored, shared)
-        more = self._scored_too(left, right, rest, scored)
-        sql = _decision(self.model, left, right, scored, more, shared)
-        self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {sql}")
-        for name in (scored, more, shared, rest):
-            self.conn.execute(f"DROP TABLE IF EXISTS {name}")
+        make_pairs(self.conn, left, right, pairs)
+        verb = f"CREATE OR REPLACE TABLE {scored} AS"
+        with _planned(self.conn, as_written=left is right):
+            for span in _spans(right.prepared.people):
+                weighed = self.weights.of(
+                    _pairs_of(pairs, shared, span), self._side(left, shares[0]),
+                    self._side(right, shares[1], span),
+                )  # fmt: skip
+                self.conn.execute(f"{verb} {deciding.scored(self.model, weighed)}")
+                verb = f"INSERT INTO {scored}"
+        decided = deciding.decided(self.model, left.prepared, right.prepared, scored)
+        self.conn.execute(f"CREATE OR REPLACE TABLE {table} AS {decided}")
+        self.conn.execute(f"DROP TABLE {scored}; DROP TABLE {pairs}; DROP TABLE {shared}")
         clusters, refused = guarded(self.conn, table, left.prepared, right.prepared)
         return Links(table, self.model, left.prepared, right.prepared, clusters, refused)
 
-    def _scored_too(self, left: Blocked, right: Blocked, rest: str, scored: str) -> str:
-        """Return the table of the pairs in `rest`, scored; an empty one costs no prediction."""
-        if self.conn.execute(f"SELECT count(*) FROM {rest}").fetchall()[0][0]:
-            return self.splinking.given_pairs(left.prepared.table, right.prepared.table, rest)
-        self.conn.execute(f"CREATE TABLE {rest}_scored AS SELECT * FROM {scored} LIMIT 0")
-        return f"{rest}_scored"
+    def _side(self, blocked: Blocked, shares: str | None, span: Span | None = None) -> str:
+        """Return the query of one side of the pairs, with the shares of its values."""
+        table = blocked.prepared.table
+        within = f" WHERE t.n BETWEEN {span.first} AND {span.last}" if span else ""
+        if shares:
+            return f"SELECT * FROM {table} t JOIN {shares} s USING (n){within}"
+        unknown = [f"CAST(NULL AS FLOAT) AS tf_{c}" for c in frequency_columns(self.model)]
+        return f"SELECT {', '.join(['*', *unknown])} FROM {table} t{within}"
 
     def _shared(self, right: Blocked) -> str:
         """Make the table of pairs that share a valid strong identifier, of any time."""
@@ -116,16 +137,6 @@ class Register:
         )
         return name
 
-    def _not_scored(self, right: Blocked, scored: str, shared: str) -> str:
-        """Make the table of sharing pairs that the threshold or the blocks left out."""
-        name = f"{right.prepared.table}_rest"
-        self.conn.execute(
-            f"CREATE OR REPLACE TABLE {name} AS SELECT row_number() OVER () AS pair, n_l, n_r"
-            f" FROM (SELECT s.n_l, s.n_r FROM {shared} s ANTI JOIN {scored} p"
-            " ON p.n_l = s.n_l AND p.n_r = s.n_r)"
-        )
-        return name
-
 
 def link(conn: duckdb.DuckDBPyConnection, blocked: Blocked, model: Model) -> Links:
     """Return the pairs among the `blocked` persons that are linked or to be reviewed."""
@@ -137,123 +148,39 @@ def link_new(conn: duckdb.DuckDBPyConnection, held: Blocked, new: Blocked, model
     return Register(conn, held, model).with_new(new)
 
 
-def _decision(
-    model: Model, left: Blocked, right: Blocked, scored: str, more: str, shared: str
-) -> str:
-    """Return the query from Splink's weights to bands."""
-    facts = [fact.name for fact in model.facts]
-    columns = ["n_l", "n_r", *(f"gamma_{f}" for f in facts), *(_bits(model, f) for f in facts)]
-    pieces = ", ".join(columns)
-    household = " + ".join(f"{BITS}{f.name}" for f in model.in_group(Group.HOUSEHOLD)) or "0.0"
-    person = " + ".join(f"{BITS}{f.name}" for f in model.in_group(Group.PERSON)) or "0.0"
-    bits = ", ".join(f"{BITS}{fact}" for fact in facts)
-    doubted = model.review + model.doubt
-    rosters = "coalesce(l.roster <> r.roster, true)"
-    return f"""
-    WITH pieces AS (
-        SELECT {pieces} FROM {scored} UNION ALL BY NAME SELECT {pieces} FROM {more}
-    ), capped AS (
-        SELECT *, {model.prior_bits!r}::DOUBLE AS bits_prior,
-            least(0.0, {model.cap!r}::DOUBLE - ({household} + {_twins(model)})) AS bits_cap
-        FROM pieces
-    ), scored AS (
-        SELECT *, bits_prior + {person} + {household} + bits_cap AS score FROM capped
-    ), judged AS (
-        SELECT p.n_l, p.n_r, l.record_id AS id_l, r.record_id AS id_r, l.roster AS roster_l,
-            r.roster AS roster_r, p.score, s.kind AS shared_id, {_veto(model)} AS veto,
-            {_contradiction(model)} AS contradiction, {_sure(model)} AS sure,
-            {_levels(model)}, bits_prior, {bits}, bits_cap
-        FROM scored p
-        JOIN {left.prepared.table} l ON l.n = p.n_l
-        JOIN {right.prepared.table} r ON r.n = p.n_r
-        LEFT JOIN {shared} s ON s.n_l = p.n_l AND s.n_r = p.n_r
-        WHERE (p.score >= {model.review!r} OR s.kind IS NOT NULL) AND {rosters}
-    ), likeliest AS (
-        SELECT * FROM judged WHERE shared_id IS NOT NULL OR (veto IS NULL AND score >=
-            CASE WHEN contradiction IS NULL THEN {model.review!r} ELSE {doubted!r} END)
-        QUALIFY shared_id IS NOT NULL OR (
-            (roster_r IS NULL OR rank() OVER (PARTITION BY n_l, roster_r ORDER BY score DESC) = 1)
-            AND
-            (roster_l IS NULL OR rank() OVER (PARTITION BY n_r, roster_l ORDER BY score DESC) = 1)
-        )
-    )
-    SELECT *, CASE WHEN sure AND shared_id IS NOT NULL AND veto IS NULL
-        AND score >= {model.automatic!r} THEN '{Band.AUTOMATIC}' ELSE '{Band.REVIEW}' END AS band
-    FROM likeliest
+@contextmanager
+def _planned(conn: duckdb.DuckDBPyConnection, *, as_written: bool) -> Iterator[None]:
+    """Let joins be done `as_written`: who is on the left passes by, wide as they are.
+
+    The planner guesses too few pairs and would hold them with all that is known of both. Of a few
+    new people there are few pairs, and it does well.
     """
+    if as_written:
+        conn.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
+    finally:
+        if as_written:
+            conn.execute("RESET disabled_optimizers")
 
 
-def _bits(model: Model, name: str) -> str:
-    fact = next(fact for fact in model.facts if fact.name == name)
-    frequent = model.rarity and any(level.frequency for level in fact.levels)
-    rarity = f" + mw_tf_adj_{name}" if frequent else ""
-    return f"mw_{name}{rarity} AS {BITS}{name}"
+def _spans(people: int) -> Iterator[Span]:
+    """Yield the spans of the records' numbers, from 1; all of about one size."""
+    parts = max(ceil(people / PEOPLE_AT_ONCE), 1)
+    size = max(ceil(people / parts), 1)
+    for first in range(1, max(people, 1) + 1, size):
+        yield Span(first, first + size - 1)
 
 
-def _levels(model: Model) -> str:
-    """Return the columns that say how each fact agrees."""
-    columns = []
-    for fact in model.facts:
-        whens = " ".join(
-            f"WHEN {place} THEN '{level.says}'"
-            for place, level in zip(reversed(range(len(fact.levels))), fact.levels, strict=True)
-        )
-        name = fact.name
-        columns.append(f"CASE gamma_{name} {whens} ELSE 'not known' END AS {LEVEL}{name}")
-    return ", ".join(columns)
+def _pairs_of(pairs: str, shared: str, span: Span) -> str:
+    """Return the query of the pairs with one of a span on the right.
 
-
-def _at(model: Model, name: str, alone: bool) -> list[int]:  # noqa: FBT001 - which of the two marks
-    """Return Splink's numbers of the levels of `name` that suffice alone, or that speak against."""
-    fact = next(fact for fact in model.facts if fact.name == name)
-    places = reversed(range(len(fact.levels)))
-    return [
-        place
-        for place, level in zip(places, fact.levels, strict=True)
-        if (level.alone if alone else level.against)
-    ]
-
-
-def _contradiction(model: Model) -> str:
-    """Return the first personal fact that speaks against, as SQL."""
-    whens = []
-    for fact in model.in_group(Group.PERSON):
-        against = ", ".join(str(place) for place in _at(model, fact.name, alone=False))
-        whens.append(f"WHEN gamma_{fact.name} IN ({against}) THEN '{fact.name}'")
-    return f"CASE {' '.join(whens)} END" if whens else "CAST(NULL AS VARCHAR)"
-
-
-def _sure(model: Model) -> str:
-    """Return whether every personal fact agrees well enough for a link nobody looks at."""
-    terms = []
-    for fact in model.in_group(Group.PERSON):
-        alone = ", ".join(str(place) for place in _at(model, fact.name, alone=True))
-        unknown = "" if fact.name in _DECISIVE else f"gamma_{fact.name} = -1 OR "
-        terms.append(f"({unknown}gamma_{fact.name} IN ({alone}))")
-    known = set(_DECISIVE) <= set(model.names)
-    return " AND ".join(terms) if terms and known else "false"
-
-
-def _twins(model: Model) -> str:
-    """Return the part of the birth date's evidence that a household shares, as SQL.
-
-    Where the given name is another, one birth date is what twins have.
+    The key of a pair is the kind of a strong identifier that the two share, null where there is
+    none.
     """
-    if not set(_DECISIVE) <= set(model.names):
-        return "0.0"
-    against = ", ".join(str(place) for place in _at(model, "given_name", alone=False))
+    within = f"n_r BETWEEN {span.first} AND {span.last}"
     return (
-        f"CASE WHEN gamma_given_name IN ({against})"
-        f" THEN greatest(0.0, {BITS}birth_date) ELSE 0.0 END"
+        f"SELECT DISTINCT n_l, n_r, CAST(NULL AS VARCHAR) AS match_key FROM {pairs}"
+        f" ANTI JOIN {shared} USING (n_l, n_r) WHERE {within}"
+        f" UNION ALL SELECT n_l, n_r, kind AS match_key FROM {shared} WHERE {within}"
     )
-
-
-def _veto(model: Model) -> str:
-    """Return the kind of which both hold valid numbers that differ, as SQL."""
-    whens = [
-        f"WHEN l.id_{kind}_valid AND r.id_{kind}_valid AND l.id_{kind} <> r.id_{kind}"
-        f" AND coalesce(s.kind <> '{kind}', true) THEN '{kind}'"
-        for kind, (_, veto) in model.fields.kinds().items()
-        if veto
-    ]
-    return f"CASE {' '.join(whens)} END" if whens else "CAST(NULL AS VARCHAR)"

@@ -27,13 +27,12 @@ MODEL_UNREADABLE = Problem(
     Answer.USAGE,
 )
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 CAP_BITS = 10.0  # of all household facts together
 NO_CAP_BITS = 100.0  # more than all facts together: for files of people who share no household
 REVIEW_BITS = -2.0  # one in five; below it deciding costs more than it finds
 DOUBT_BITS = 8.0  # more than the review line, where a personal fact speaks against
 AUTOMATIC_BITS = 7.0  # a hundred to one, before the strong identifier is asked for
-FREQUENCY_MIN = 1e-5  # a name nobody else has is not worth more than this
 SHARE_MIN = 1e-9
 
 Shares = dict[str, tuple[tuple[float, float], ...]]  # fact → (m, u) of each level
@@ -45,8 +44,7 @@ class Model:
     """What linkage needs to know besides the records.
 
     `prior` is the chance that two records taken blindly are one person; `shares` are (m, u) of
-    the levels of each fact, in the order of `facts`; `trained` says how they came about. `rarity`
-    says whether rare names count for more: among few people every name is rare, or common.
+    the levels of each fact, in the order of `facts`; `trained` says how they came about.
     """
 
     fields: Fields
@@ -57,7 +55,6 @@ class Model:
     cap: float = CAP_BITS
     review: float = REVIEW_BITS
     doubt: float = DOUBT_BITS
-    rarity: bool = False
     automatic: float = AUTOMATIC_BITS
 
     @property
@@ -79,24 +76,27 @@ class Model:
         """Return the comparisons whose evidence belongs to `group`."""
         return [fact for fact in self.facts if fact.group is group]
 
-    def settings(self, rules: list[str], dialect: str = "duckdb") -> Settings:
+    def settings(
+        self, rules: list[str], dialect: str = "duckdb", *, shares: bool = True
+    ) -> Settings:
         """Return the settings of a Splink linker with the blocking `rules`, in SQL of `dialect`.
 
-        The records must have the columns of a `Prepared` table.
+        The records must have the columns of a `Prepared` table, those that the rules name, and
+        with `shares` those of `frequencies.count_shares`.
         """
         return {
             "link_type": "dedupe_only",
             "unique_id_column_name": "n",
             "probability_two_random_records_match": self.prior,
-            "comparisons": [self._comparison(fact, dialect) for fact in self.facts],
+            "comparisons": [self._comparison(fact, dialect, shares) for fact in self.facts],
             "blocking_rules_to_generate_predictions": rules,
-            "retain_matching_columns": True,  # the levels come with them
+            "retain_matching_columns": False,  # names stay where they are
             "retain_intermediate_calculation_columns": True,
             "max_iterations": 25,
             "em_convergence": 0.0005,
         }
 
-    def _comparison(self, fact: Fact, dialect: str) -> Settings:
+    def _comparison(self, fact: Fact, dialect: str, shares: bool) -> Settings:  # noqa: FBT001 - as above
         levels: list[Settings] = [
             {"sql_condition": fact.unknown, "label_for_charts": "not known", "is_null_level": True}
         ]
@@ -109,10 +109,9 @@ class Model:
                 "fix_m_probability": level.settled,
                 "fix_u_probability": level.settled,
             }
-            if level.frequency and self.rarity:
+            if level.frequency and shares:
                 settings |= {
                     "tf_adjustment_column": level.frequency,
-                    "tf_minimum_u_value": FREQUENCY_MIN,
                     "disable_tf_exact_match_detection": True,
                 }
             levels.append(settings)
@@ -131,7 +130,6 @@ class Model:
             "cap": self.cap,
             "review": self.review,
             "doubt": self.doubt,
-            "rarity": self.rarity,
             "automatic": self.automatic,
         }
         return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -156,7 +154,6 @@ class Model:
                 cap=content["cap"],
                 review=content["review"],
                 doubt=content["doubt"],
-                rarity=content["rarity"],
                 automatic=content["automatic"],
             )
         except (ValueError, KeyError, TypeError):

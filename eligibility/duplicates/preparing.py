@@ -63,7 +63,12 @@ _NUMBER_KEYS: dict[str, pa.DataType] = {
     "valid": pa.bool_(),
 }  # fmt: skip
 _TEXT_KEYS: dict[str, pa.DataType] = {"raw": pa.string(), "text": pa.string()}
+# One byte for each letter: DuckDB compares bytes, Spark letters, and of two letters of the Arabic
+# alphabet the first byte is nearly always the same.
+_ARABIC = [*range(0x621, 0x63B), *range(0x641, 0x64B), *map(ord, "پچژگکیۀەٱھہ")]
+_ONE_BYTE = {letter: chr(ord("!") + place) for place, letter in enumerate(_ARABIC)}
 BATCH = 50_000
+ROWS_AT_ONCE = 250_000
 
 Row = tuple[str | int | bool | None, ...]
 
@@ -130,8 +135,8 @@ def _name_row(raw: str) -> Row:
         return (raw, *[None] * (len(_NAME_KEYS) - 1))
     vowels = keys.vowels
     return (
-        raw, keys.written, keys.script.value, keys.skeleton, keys.second, keys.first, keys.last,
-        keys.known, vowels.has, vowels.keeps, vowels.says, vowels.allows,
+        raw, keys.written.translate(_ONE_BYTE), keys.script.value, keys.skeleton, keys.second,
+        keys.first, keys.last, keys.known, vowels.has, vowels.keeps, vowels.says, vowels.allows,
     )  # fmt: skip
 
 
@@ -254,10 +259,12 @@ def _joined(conn: duckdb.DuckDBPyConnection, name: str, fields: Fields) -> tuple
     if sex:
         columns.append(f"lower(left(r.{quoted(sex)}, 1)) AS sex")
         facts.append("sex")
-    conn.execute(
-        f"CREATE TABLE {name} AS SELECT {', '.join(columns)} FROM {name}_raw r {' '.join(joins)}"
-        " ORDER BY r.n"
-    )
+    whole = f"SELECT {', '.join(columns)} FROM {name}_raw r {' '.join(joins)}"
+    conn.execute(f"CREATE TABLE {name} AS {whole} LIMIT 0")
+    last = one(conn, f"SELECT coalesce(max(n), 0) FROM {name}_raw")
+    for first in range(1, last + 1, ROWS_AT_ONCE):  # memory holds the table and one part more
+        span = f"r.n BETWEEN {first} AND {first + ROWS_AT_ONCE - 1}"
+        conn.execute(f"INSERT INTO {name} {whole} WHERE {span} ORDER BY r.n")
     return tuple(facts)
 
 

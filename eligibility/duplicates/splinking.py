@@ -1,26 +1,35 @@
-"""Splink, behind three verbs: learn, predict within, predict between.
+"""Splink, behind two verbs: learn shares, and weigh pairs.
 
-Keeps Splink's tables, caches and messages in one place. Splink's own charts, thresholds and
-clusters are not used; what it computes here are match weights.
+Keeps Splink's tables, caches and messages in one place. Splink's own candidates, thresholds, charts
+and clusters are not used; what it gives here are the shares it learns and the SQL of its match
+weights. That SQL is run on pairs of ours, part by part, so that memory holds one part; a test holds
+it against Splink's own `predict`.
 """
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import duckdb
 from splink import DuckDBAPI, Linker, SettingsCreator
-from splink.internals.blocking import BlockingRule
-from splink.internals.blocking_rule_creator import BlockingRuleCreator
-from splink.internals.splink_dataframe import SplinkDataFrame
+from splink.internals.dialects import SplinkDialect
+from splink.internals.predict import predict_from_comparison_vectors_sqls
 
-from eligibility.duplicates.blocking import Blocked
 from eligibility.duplicates.model import Model
 
-Rule = BlockingRuleCreator | BlockingRule | str | dict[str, object]
-PAIRS_AT_ONCE = 3_000_000  # more are compared in parts: memory stays bounded
 Learned = dict[str, list[tuple[float | None, float | None]]]
+_ANY = ["l.n = r.n"]  # a linker wants a rule, though it is never asked for pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """How many pairs to learn from: taken blindly, and at most of each block."""
+
+    blind: int
+    block: int
+    seed: int
 
 
 @contextmanager
@@ -37,98 +46,86 @@ def _quiet() -> Iterator[None]:
             log.setLevel(before)
 
 
-class Splinking:
-    """A Splink linker over `blocked` persons with the shares of `model`."""
+def learn(
+    conn: duckdb.DuckDBPyConnection,
+    persons: str,
+    model: Model,
+    blocks: Sequence[str],
+    pairs: Pairs,
+) -> Learned:
+    """Return (m, u) of each level, learned from the table `persons`; None where none was met.
 
-    def __init__(self, conn: duckdb.DuckDBPyConnection, blocked: Blocked, model: Model) -> None:
-        self.model = model
-        self.pairs = blocked.pairs
-        self.conn = conn
-        self.api = DuckDBAPI(connection=conn)
-        conn.execute("SET enable_progress_bar = false")  # Splink switches it on
-        with _quiet():
-            self.table = self.api.register(blocked.prepared.table)
-            settings = SettingsCreator.from_path_or_dict(model.settings(blocked.rules))
-            self.linker = Linker(self.table, settings)
-
-    def learned(self, blocks: list[str], blind: int, most: int, seed: int) -> Learned:
-        """Return (m, u) of each level after training; None where a level was not met.
-
-        `blind` pairs are taken for u, at most `most` from each of the `blocks` for m.
-        """
-        with _quiet():
-            training = self.linker.training
-            training.estimate_u_using_random_sampling(max_pairs=blind, seed=seed)
-            for rule in blocks:
+    u comes from pairs taken blindly, m from pairs of the `blocks` (SQL).
+    """
+    api = DuckDBAPI(connection=conn)
+    conn.execute("SET enable_progress_bar = false")  # Splink switches it on
+    with _quiet():
+        settings = SettingsCreator.from_path_or_dict(model.settings(_ANY, shares=False))
+        linker = Linker(api.register(persons), settings)
+    with _quiet():  # a linker that is made switches its messages on
+        training = linker.training
+        training.estimate_u_using_random_sampling(max_pairs=pairs.blind, seed=pairs.seed)
+        for rule in blocks:
+            # A level that only strangers show underflows in Splink: that block teaches nothing.
+            with suppress(ValueError):
                 training.estimate_parameters_using_expectation_maximisation(
-                    rule, estimate_without_term_frequencies=True, max_pairs=most,
+                    rule, estimate_without_term_frequencies=True, max_pairs=pairs.block,
                     record_sample_proportion=0.2,
                 )  # fmt: skip
-            saved = self.linker.misc.save_model_to_json()
-        return {
-            comparison["output_column_name"]: [
-                (_share(level.get("m_probability")), _share(level.get("u_probability")))
-                for level in comparison["comparison_levels"]
-                if not level.get("is_null_level")
-            ]
-            for comparison in saved["comparisons"]
+        saved = linker.misc.save_model_to_json()
+    _drop_tables(conn)
+    # A session that fails takes the comparisons of its block with it.
+    learned: Learned = {fact.name: [(None, None)] * len(fact.levels) for fact in model.facts}
+    return learned | {
+        comparison["output_column_name"]: [
+            (_share(level.get("m_probability")), _share(level.get("u_probability")))
+            for level in comparison["comparison_levels"]
+            if not level.get("is_null_level")
+        ]
+        for comparison in saved["comparisons"]
+    }
+
+
+class Weights:
+    """The match weights of `model`, as SQL of DuckDB."""
+
+    def __init__(self, model: Model) -> None:
+        with _quiet():
+            creator = SettingsCreator.from_path_or_dict(model.settings(_ANY))
+            settings = creator.get_settings("duckdb")
+        self._joined = settings._columns_to_select_for_blocking  # noqa: SLF001 - its SQL, our joins
+        self._compared = settings._columns_to_select_for_comparison_vector_values  # noqa: SLF001
+        self._steps = predict_from_comparison_vectors_sqls(
+            unique_id_input_columns=settings.column_info_settings.unique_id_input_columns,
+            core_model_settings=settings.core_model_settings,
+            sql_dialect=SplinkDialect.from_string("duckdb"),
+            retain_intermediate_calculation_columns=True,
+            training_mode=True,  # the levels come with it, and no names
+        )
+
+    def of(self, pairs: str, left: str, right: str) -> str:
+        """Return the query of the match weights of `pairs`, a query of (n_l, n_r, match_key).
+
+        `left` and `right` are queries of persons with the shares of their values. The columns are
+        n_l, n_r, match_weight, match_key as it was and, of each fact, gamma_, mw_ and mw_tf_adj_
+        where it has a share. Joins as they are written hold the pairs and those on the right.
+        """
+        parts = {
+            "both_sides": f"SELECT {', '.join(self._joined)}, b.match_key FROM ({left}) AS l"
+            f" JOIN ({pairs}) AS b ON l.n = b.n_l JOIN ({right}) AS r ON r.n = b.n_r",
+            "__splink__df_comparison_vectors": f"SELECT {', '.join(self._compared)}"
+            " FROM both_sides",
         }
+        parts |= {step["output_table_name"]: step["sql"] for step in self._steps}
+        ctes = ", ".join(f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in parts.items())
+        return f"WITH {ctes} SELECT * FROM {self._steps[-1]['output_table_name']}"
 
-    def within(self) -> str:
-        """Return the table of pairs of the persons, scored; those below review are left out."""
-        with _quiet():
-            found = self.linker.inference.predict(
-                threshold_match_weight=self.model.review, warning_mode="never",
-                num_chunks_left=1 + self.pairs // PAIRS_AT_ONCE,
-            )  # fmt: skip
-        return str(found.physical_name)
 
-    def between(self, new: Blocked) -> str:
-        """Return the table of pairs of a person held (left) and one of `new` (right), scored."""
-        return self._predicted(
-            self.table, self.api.register(new.prepared.table), self.model.review, None
-        )
-
-    def given_pairs(self, left: str, right: str, pairs: str) -> str:
-        """Return the table of the `pairs` (pair, n_l, n_r) of the two tables, all scored."""
-        name = f"{pairs}_scored"
-        for side, table in (("l", left), ("r", right)):
-            self.conn.execute(
-                f"CREATE OR REPLACE TABLE {pairs}_{side} AS SELECT t.* REPLACE (CAST(p.pair AS"
-                f" INTEGER) AS n) FROM {pairs} p JOIN {table} t ON t.n = p.n_{side}"
-            )
-        found = self._predicted(
-            self.api.register(f"{pairs}_l"), self.api.register(f"{pairs}_r"), None, ["l.n = r.n"]
-        )
-        self.conn.execute(
-            f"CREATE OR REPLACE TABLE {name} AS SELECT f.* REPLACE (p.n_l AS n_l, p.n_r AS n_r)"
-            f" FROM {found} f JOIN {pairs} p ON p.pair = f.n_l"
-        )
-        for rest in (found, f"{pairs}_l", f"{pairs}_r"):
-            self.conn.execute(f"DROP TABLE {rest}")
-        return name
-
-    def _predicted(
-        self,
-        left: SplinkDataFrame,
-        right: SplinkDataFrame,
-        threshold: float | None,
-        rules: list[Rule] | None,
-    ) -> str:
-        with _quiet():
-            for column in self._frequencies():
-                self.linker.table_management.compute_tf_table(column)
-            found = self.linker.inference.predict_between(
-                left, right, threshold_match_weight=threshold,
-                blocking_rules_to_generate_predictions=rules, warning_mode="never",
-            )  # fmt: skip
-        return str(found.physical_name)
-
-    def _frequencies(self) -> list[str]:
-        if not self.model.rarity:
-            return []
-        columns = [level.frequency for fact in self.model.facts for level in fact.levels]
-        return list(dict.fromkeys(column for column in columns if column))
+def _drop_tables(conn: duckdb.DuckDBPyConnection) -> None:
+    """Drop what Splink made to learn: memory is needed for the pairs."""
+    made = "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, '__splink')"
+    for (name,) in conn.execute(made).fetchall():
+        conn.execute(f'DROP TABLE "{name}"')
 
 
 def _share(value: object) -> float | None:

@@ -21,13 +21,15 @@ import duckdb
 from eligibility.duplicates.blocking import Blocked
 from eligibility.duplicates.fields import Role
 from eligibility.duplicates.model import NO_CAP_BITS, SHARE_MIN, Model, Shares, shipped
-from eligibility.duplicates.splinking import Learned, Splinking
+from eligibility.duplicates.preparing import Prepared
+from eligibility.duplicates.splinking import Learned, Pairs, learn
 
 PEOPLE_MIN = 1_000  # fewer teach nothing
 MATCHES_MIN = 40  # agreeing pairs below which shares are not learned
 IDENTIFIED_MIN = 200  # pairs with one number, below which names teach more
 SHIPPED_SHARE = 0.02  # of the shipped m in a learned one: what was not met may still happen
 RELATIVES_MAX = 0.2  # share of such pairs above which a file is one of households
+PEOPLE_MAX = 250_000  # taken blindly; more teach nothing else, and memory is bounded
 PAIRS_BLIND = 500_000  # at most
 PAIRS_BLIND_EACH = 40  # for each person
 PAIRS_BLOCK = 1_500_000
@@ -49,11 +51,27 @@ def train(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> Model:
     if prepared.people < PEOPLE_MIN or matches < MATCHES_MIN:
         return start
     total = prepared.people * (prepared.people - 1) / 2
-    model = replace(start, prior=min(0.1, matches / SURE_RECALL / total), rarity=True)
-    linker = Splinking(conn, blocked, model)
+    model = replace(start, prior=min(0.1, matches / SURE_RECALL / total))
     blind = min(PAIRS_BLIND, PAIRS_BLIND_EACH * prepared.people)
-    learned = linker.learned(_blocks(conn, blocked), blind, PAIRS_BLOCK, SEED)
+    pairs = Pairs(blind, PAIRS_BLOCK, SEED)
+    some = _some(conn, prepared)
+    learned = learn(conn, some, model, _blocks(conn, blocked), pairs)
+    if some != prepared.table:
+        conn.execute(f"DROP TABLE {some}")
     return replace(model, shares=_sensible(model, learned), trained="expectation maximisation")
+
+
+def _some(conn: duckdb.DuckDBPyConnection, prepared: Prepared) -> str:
+    """Return the table of the people to learn from: all, or some of very many."""
+    if prepared.people <= PEOPLE_MAX:
+        return prepared.table
+    some = f"{prepared.table}_some"
+    one_in = prepared.people / PEOPLE_MAX
+    conn.execute(
+        f"CREATE OR REPLACE TABLE {some} AS SELECT * FROM {prepared.table}"
+        f" WHERE hash(n) % 1000000 < {1_000_000 / one_in:.0f}"
+    )
+    return some
 
 
 def _households(conn: duckdb.DuckDBPyConnection, blocked: Blocked) -> bool:

@@ -3,7 +3,16 @@
 import psycopg
 import pytest
 
-from cva.registry.duplicates import Pair, Undone, Verdict, decide, merge, open_pairs, unmerge
+from cva.registry.duplicates import (
+    Pair,
+    Ruling,
+    Undone,
+    Verdict,
+    decide,
+    merge,
+    open_pairs,
+    unmerge,
+)
 from ledgers.problems import Refusal
 from tests.cva.registration import AT, LAYLA, YUSUF, Office, open_office, record
 
@@ -23,8 +32,8 @@ def pair(office: Office) -> Pair:
 
 def ruled(office: Office, pair: Pair, verdict: Verdict, kept: str | None, reason: str = "") -> None:
     decide(
-        office.conn, pair.left_id, pair.right_id, verdict, kept, reason or "both cards seen",
-        person_id=office.amal, at=AT,
+        office.conn, pair.left_id, pair.right_id,
+        Ruling(verdict, kept, reason or "both cards seen"), person_id=office.amal, at=AT,
     )  # fmt: skip
     if verdict is Verdict.SAME:
         merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
@@ -114,7 +123,7 @@ def test_unclear_decisions_are_refused(office: Office, pair: Pair) -> None:
         ruled(office, pair, Verdict.DIFFERENT, None, " ")
     with pytest.raises(Refusal, match="role_missing"):
         decide(
-            office.conn, pair.left_id, pair.right_id, Verdict.DIFFERENT, None, "seen",
+            office.conn, pair.left_id, pair.right_id, Ruling(Verdict.DIFFERENT, None, "seen"),
             person_id=office.rana, at=AT,
         )  # fmt: skip
     assert list(open_pairs(office.conn)) == [pair]
@@ -137,7 +146,7 @@ def facts_of(office: Office) -> list[tuple]:
 
 def test_one_person_withdraws_nobody(office: Office, pair: Pair) -> None:
     decide(
-        office.conn, pair.left_id, pair.right_id, Verdict.SAME, pair.left_id, "seen",
+        office.conn, pair.left_id, pair.right_id, Ruling(Verdict.SAME, pair.left_id, "seen"),
         person_id=office.amal, at=AT,
     )  # fmt: skip
     assert live(office) >= {pair.left_id, pair.right_id}
@@ -201,10 +210,12 @@ def test_unmerging_restores_both_and_what_is_known_of_them(office: Office, pair:
 
 def test_what_stands_for_nothing_is_not_merged_into(office: Office, pair: Pair) -> None:
     office.take(record("4"))
-    (third,) = {p.right_id for p in open_pairs(office.conn)} - {pair.right_id}
+    ids = {one for p in open_pairs(office.conn) for one in (p.left_id, p.right_id)}
+    (third,) = ids - {pair.left_id, pair.right_id}
     chain = [(pair.left_id, pair.right_id, pair.left_id), (pair.right_id, third, pair.right_id)]
     for left, right, kept in chain:
-        decide(office.conn, left, right, Verdict.SAME, kept, "seen", person_id=office.amal, at=AT)
+        ruling = Ruling(Verdict.SAME, kept, "seen")
+        decide(office.conn, left, right, ruling, person_id=office.amal, at=AT)
     merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
     with refused("merged_already"), office.conn.transaction():
         merge(office.conn, pair.right_id, third, person_id=office.second(), at=AT)

@@ -11,7 +11,7 @@ from adapters.port import Record
 from cva.clock import FixedClock
 from cva.registry import duplicates, linking, questions
 from cva.registry.checking import check
-from cva.registry.duplicates import Verdict
+from cva.registry.duplicates import Ruling, Verdict
 from cva.registry.linking import Run, Scope
 from cva.registry.questions import Question
 from ledgers.problems import Refusal
@@ -54,10 +54,12 @@ class Desk:
         self.office.conn.commit()
         return list(questions.queue(self.office.conn))
 
-    def decide(self, left: str, right: str, verdict: Verdict, kept: str | None = None) -> None:
+    def decide(
+        self, left: str, right: str, verdict: Verdict, kept: str | None = None, key: str = ""
+    ) -> None:
         duplicates.decide(
-            self.office.conn, left, right, verdict, kept, "seen", person_id=self.office.amal,
-            at=self.at,
+            self.office.conn, left, right, Ruling(verdict, kept, "seen"),
+            person_id=self.office.amal, at=self.at, key=key,
         )  # fmt: skip
         self.office.conn.commit()
 
@@ -141,6 +143,17 @@ def test_a_run_again_decides_nothing_anew_and_loses_no_decision(twice: Desk) -> 
     assert twice.queue() == []
     assert twice.rows("SELECT * FROM duplicates.pair ORDER BY pair_id") == before
     assert twice.rows("SELECT verdict FROM duplicates.decision") == [("different",)]
+
+
+def test_a_request_that_is_sent_again_undoes_no_later_decision(twice: Desk) -> None:
+    (question,) = twice.queue()
+    left, right = question.left_key, question.right_key
+    twice.decide(left, right, Verdict.ASK, key="monday")
+    twice.decide(left, right, Verdict.DIFFERENT)
+    twice.decide(left, right, Verdict.ASK, key="monday")  # lost on its way, and sent again
+    assert twice.queue() == []
+    with pytest.raises(Refusal, match="act_key_used_differently"):
+        twice.decide(left, right, Verdict.SAME, left, key="monday")
 
 
 def test_evidence_that_changed_is_asked_about_again(twice: Desk) -> None:
@@ -232,8 +245,8 @@ def test_what_many_strangers_share_makes_nobody_a_duplicate(desk: Desk) -> None:
 
     run = desk.link()
 
-    assert run.automatic == 0
-    assert desk.rows("SELECT count(*) FROM registry.open_pair") == [(0,)]
+    assert run.pairs == 0
+    assert desk.queue() == []
     assert "link_contact_shared" in {finding.problem.code for finding in run.findings}
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cva.registry import snapshot as snapshots
-from cva.registry.duplicates import Verdict, decide, merge, open_pairs
+from cva.registry.duplicates import Ruling, Verdict, decide, merge, open_pairs
 from cva.registry.snapshot import write_snapshot
 from tests.cva.registration import AT, FIELDS, LAYLA, YUSUF, Office, open_office, record
 
@@ -85,8 +85,8 @@ def test_snapshot_takes_the_latest_version_and_no_withdrawn_household(
     office.take(record("3", "r2", members=[YUSUF], answers={"rcsi": "3"}))
     (pair,) = open_pairs(office.conn)
     decide(
-        office.conn, pair.left_id, pair.right_id, Verdict.SAME, pair.right_id, "seen together",
-        person_id=office.amal, at=AT,
+        office.conn, pair.left_id, pair.right_id,
+        Ruling(Verdict.SAME, pair.right_id, "seen together"), person_id=office.amal, at=AT,
     )  # fmt: skip
     merge(office.conn, pair.left_id, pair.right_id, person_id=office.second(), at=AT)
     snapshot = write_snapshot(office.conn, tmp_path, {"rcsi": "int"})

@@ -12,69 +12,100 @@ from stdnum.tr import tckimlik
 from eligibility.duplicates.composites import (
     SEPARATOR,
     Composite,
-    Person,
     composites,
     hmac_sha256,
-    people_of,
     tokens,
 )
 from eligibility.duplicates.history import History, contradicting, shared
 from eligibility.duplicates.identifiers import Kind, Verdict, judge
+from eligibility.duplicates.names import NORMALISER_VERSION
 from eligibility.duplicates.shapes import PERSON
 
 KEY = b"0123456789abcdef0123456789abcdef"
-AMAL = Person("r1", "أمل", "الحسن", "خالد", "فاطمة", "1990-02-17", "exact", "tr_foreigner_id",
-              "99123456740", None, "0532 123 45 67")  # fmt: skip
-AMAL_AGAIN = Person("r2", "Amal", "Al-Hasan", "Khaled", "Fatma", "17.02.1990", "exact", "none",
-                    None, None, "+905321234567")  # fmt: skip
+Row = dict[str, str | None]
+AMAL: Row = {
+    "given_name": "أمل", "family_name": "الحسن", "father_name": "خالد", "mother_name": "فاطمة",
+    "birth_date": "1990-02-17", "birth_date_precision": "exact", "id_type": "tr_foreigner_id",
+    "id_number": "99123456740", "phone": "0532 123 45 67",
+}  # fmt: skip
+AMAL_AGAIN: Row = {
+    "given_name": "Amal", "family_name": "Al-Hasan", "father_name": "Khaled",
+    "mother_name": "Fatma", "birth_date": "17.02.1990", "birth_date_precision": "exact",
+    "phone": "+905321234567",
+}  # fmt: skip
 
 
-def of(person: Person) -> dict[Composite, set[bytes]]:
-    found: dict[Composite, set[bytes]] = {}
-    for _, ours in tokens([person], hmac_sha256(KEY), "round-1"):
-        for kind, token in ours:
-            found.setdefault(kind, set()).add(token)
+def people(*rows: Row) -> pa.RecordBatch:
+    full = [dict.fromkeys(PERSON.names) | {"record_id": f"r{i}"} | r for i, r in enumerate(rows)]
+    return pa.RecordBatch.from_pylist(full, schema=PERSON)
+
+
+def of(*rows: Row, round_id: str = "round-1") -> list[dict[str, set[bytes]]]:
+    """The tokens of each person, by kind."""
+    found: list[dict[str, set[bytes]]] = [{} for _ in rows]
+    for batch in tokens([people(*rows)], hmac_sha256(KEY), round_id):
+        for made in batch.to_pylist():
+            found[int(made["record_id"][1:])].setdefault(made["kind"], set()).add(made["token"])
     return found
 
 
 def test_two_spellings_of_one_person_have_the_same_tokens_but_for_the_number() -> None:
-    one, other = of(AMAL), of(AMAL_AGAIN)
+    one, other = of(AMAL, AMAL_AGAIN)
     assert set(one) - set(other) <= {Composite.IDENTIFIER}
     assert all(one[kind] & other[kind] for kind in other)
     assert len(other) == 7
 
 
 def test_a_year_is_no_day_and_a_missing_fact_makes_no_token() -> None:
-    year_only = AMAL_AGAIN._replace(birth_date="1990-01-01", phone=None)
-    assert set(of(year_only)) == {Composite.FOUR_NAMES, Composite.THREE_NAMES_YEAR}
-    assert of(Person("r3", family_name="Demir", birth_date="1990-02-17")) == {}
+    year_only = AMAL_AGAIN | {"birth_date": "1990-01-01", "phone": None}
+    nameless: Row = {"family_name": "Demir", "birth_date": "1990-02-17"}
+    assert [set(found) for found in of(year_only, nameless)] == [
+        {Composite.FOUR_NAMES, Composite.THREE_NAMES_YEAR}, set(),
+    ]  # fmt: skip
 
 
 def test_only_a_valid_strong_number_becomes_a_token() -> None:
     wrong = judge(Kind.TR_FOREIGNER_ID, "99123456783")
     assert wrong.verdict is Verdict.DOUBTFUL
-    mistyped = Person("r1", id_type="tr_foreigner_id", id_number="99123456783")
-    filler = Person("r2", id_type="passport", id_number="00000000")
-    assert composites(mistyped) == composites(filler) == []
+    mistyped: Row = {"id_type": "tr_foreigner_id", "id_number": "99123456783"}
+    filler: Row = {"id_type": "passport", "id_number": "00000000"}
+    assert composites(people(mistyped, filler)) == {}
 
 
 def test_no_composite_is_one_fact_alone() -> None:
-    kinds = {kind: text for kind, text in composites(AMAL) if kind is not Composite.IDENTIFIER}
-    assert all(text.count(SEPARATOR.encode()) >= 1 for text in kinds.values())
+    made = composites(people(AMAL | {"registration_number": "UNHCR-12345"}))
+    assert set(made) == set(Composite)
+    whole = {Composite.IDENTIFIER, Composite.REGISTRATION}  # one number is one person's
+    parts = {kind: text.count(SEPARATOR) for kind, (_, (text,)) in made.items()}
+    assert all(parts[kind] > 1 for kind in set(Composite) - whole)
 
 
-@given(st.binary(min_size=32, max_size=200), st.binary(max_size=80), st.binary(max_size=200))
+def test_a_letter_with_two_readings_makes_a_token_of_each() -> None:
+    (velid,) = of({"given_name": "Velid", "phone": "0532 123 45 67", "birth_date": "1990-02-17"})
+    (walid,) = of({"given_name": "وليد", "phone": "0532 123 45 67"})
+    assert {kind: len(made) for kind, made in velid.items()} == {"phone+given": 2, "phone+birth": 1}
+    assert velid["phone+given"] & walid["phone+given"]
+
+
+@given(st.binary(min_size=32, max_size=200), st.binary(max_size=80), st.lists(st.binary()))
 def test_the_keyed_hash_is_hmac_with_its_domain_in_front(
-    key: bytes, domain: bytes, message: bytes
+    key: bytes, domain: bytes, messages: list[bytes]
 ) -> None:
-    assert hmac_sha256(key)(domain)(message) == hmac.digest(key, domain + message, "sha256")
+    wanted = [hmac.digest(key, domain + message, "sha256") for message in messages]
+    assert hmac_sha256(key)(domain)(messages) == wanted
+
+
+def test_a_token_is_the_keyed_hash_of_its_kind_round_and_facts() -> None:
+    (made,) = of({"registration_number": "UNHCR-12345"})
+    domain = f"cva\x1f{NORMALISER_VERSION}\x1fround-1\x1fregistration\x1f"
+    wanted = hmac.digest(KEY, f"{domain}UNHCR12345\x1f".encode(), "sha256")[:16]
+    assert made == {"registration": {wanted}}
 
 
 def test_tokens_of_another_round_or_kind_do_not_meet() -> None:
-    (one,) = tokens([AMAL], hmac_sha256(KEY), "round-1")
-    (other,) = tokens([AMAL], hmac_sha256(KEY), "round-2")
-    values = [token for _, token in one[1]]
-    assert {token for _, token in other[1]}.isdisjoint(values)
+    (one,), (other,) = of(AMAL), of(AMAL, round_id="round-2")
+    values = [token for made in one.values() for token in made]
+    assert {token for made in other.values() for token in made}.isdisjoint(values)
     assert len(set(values)) == len(values)
     assert {len(token) for token in values} == {16}
 
@@ -82,12 +113,6 @@ def test_tokens_of_another_round_or_kind_do_not_meet() -> None:
 def test_a_short_key_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         hmac_sha256(b"short")
-
-
-def test_people_come_from_batches_of_the_registry() -> None:
-    row = dict.fromkeys(PERSON.names) | {"record_id": "r9", "given_name": "Omar"}
-    table = pa.Table.from_pylist([row], schema=PERSON)
-    assert list(people_of(table.to_batches())) == [Person("r9", "Omar")]
 
 
 @given(st.integers(0, 10**11 - 1))

@@ -9,14 +9,16 @@ import pyarrow as pa
 import pytest
 from stdnum.tr import tckimlik
 
+from eligibility.duplicates import linkage
 from eligibility.duplicates.blocking import Blocked, block, block_like
 from eligibility.duplicates.clusters import Guard, Record, clustered
 from eligibility.duplicates.engine import engine
 from eligibility.duplicates.explanation import explain
 from eligibility.duplicates.fields import Role, read_fields, registry_fields
+from eligibility.duplicates.frequencies import count_shares
 from eligibility.duplicates.households import household_pairs
-from eligibility.duplicates.linkage import Links, link, link_new
-from eligibility.duplicates.model import Model, shipped
+from eligibility.duplicates.linkage import Links, Register, link, link_new
+from eligibility.duplicates.model import NO_CAP_BITS, Model, shipped
 from eligibility.duplicates.preparing import prepare
 from eligibility.duplicates.shapes import PAIR, PERSON, Band, Group, Likeness
 from eligibility.duplicates.training import train
@@ -280,6 +282,73 @@ def test_few_people_teach_nothing_and_the_shipped_model_stays(
     assert train(conn, blocked).trained == "shipped"
 
 
+def test_the_weights_are_those_of_splinks_own_prediction(conn: duckdb.DuckDBPyConnection) -> None:
+    from splink import DuckDBAPI, Linker, SettingsCreator
+
+    sister: Row = {"given_name": "هند", "birth_date": "1992-05-04", "phone": "0532 123 45 76"}
+    rows = [AMAL, AMAL_AGAIN, AMAL | sister, AMAL_AGAIN | {"birth_date": "1990-01-01"}] * 3
+    blocked = block(conn, prepare(conn, "person", people(*rows), registry_fields()))
+    model = replace(
+        shipped(registry_fields(), blocked.prepared.facts, 20_000), review=-99.0, doubt=0.0
+    )
+    count_shares(conn, blocked.prepared, model, "shares", compared=2)
+    conn.execute(
+        f"CREATE TABLE whole AS SELECT * FROM person JOIN {blocked.keyed} USING (n)"
+        " JOIN shares USING (n)"
+    )
+    ours = Register(conn, blocked, replace(model, cap=NO_CAP_BITS)).within().table
+    settings = SettingsCreator.from_path_or_dict(model.settings(blocked.rules))
+    linker = Linker(DuckDBAPI(conn).register("whole"), settings)
+    theirs = linker.inference.predict(threshold_match_weight=-99).physical_name
+    compared = conn.execute(
+        f"SELECT o.score + 0, t.match_weight FROM {theirs} t JOIN {ours} o"
+        " ON o.n_l = t.n_l AND o.n_r = t.n_r"
+    ).fetchall()
+    assert len(compared) > 20
+    assert [score for score, _ in compared] == pytest.approx([weight for _, weight in compared])
+
+
+def test_many_are_compared_in_parts_with_the_same_pairs(
+    conn: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [AMAL, AMAL_AGAIN, AMAL | {"given_name": "هند"}, AMAL_AGAIN | {"given_name": "Hind"}] * 3
+    blocked = block(conn, prepare(conn, "person", people(*rows), registry_fields()))
+    model = shipped(registry_fields(), blocked.prepared.facts, 20_000)
+    at_once = link(conn, blocked, model).pairs(conn)
+    monkeypatch.setattr(linkage, "PEOPLE_AT_ONCE", 5)
+    assert link(conn, blocked, model).pairs(conn).equals(at_once)
+    assert at_once.num_rows > len(rows)
+
+
+def test_what_every_stranger_shares_says_nothing_among_few_or_many(
+    conn: duckdb.DuckDBPyConnection,
+) -> None:
+    def shares(table: str, *rows: Row) -> dict[str, float]:
+        prepared = prepare(conn, table, people(*rows), registry_fields())
+        model = shipped(registry_fields(), prepared.facts, prepared.people)
+        count_shares(conn, prepared, model, f"{table}_shares", compared=2)
+        names = "tf_given_skeleton", "tf_place_1"
+        query = f"SELECT {', '.join(names)} FROM {table}_shares ORDER BY n LIMIT 1"
+        return dict(zip(names, conn.execute(query).fetchall()[0], strict=True))
+
+    names = ("Amal", "Hind", "Dalal", "Rana", "Bushra", "Ghada", "Lubna", "Nadia")
+    few = [AMAL | {"given_name": name} for name in names]
+    assert shares("few", *few)["tf_given_skeleton"] < 0.0041  # no more than the shipped guess
+    camp = [AMAL | {"given_name": names[i % 8], "district": "Camp 4"} for i in range(400)]
+    found = shares("camp", *camp)
+    assert found["tf_place_1"] > 0.85
+    assert found["tf_given_skeleton"] == pytest.approx(1 / 8, rel=0.2)
+    one_home = [row | {"household_id": "h", "district": "Camp 4"} for row in few]
+    assert shares("home", *one_home)["tf_place_1"] < 0.011  # a household's own place
+
+
+def test_two_estimated_years_that_differ_by_a_sign_are_no_slip_of_the_pen(
+    conn: duckdb.DuckDBPyConnection,
+) -> None:
+    old = AMAL | {"birth_date": "1950-01-01", "phone": None}
+    assert linked(conn, old, old | {"birth_date": "1990-01-01"})[1] == []
+
+
 def test_the_settings_are_said_in_the_words_of_spark() -> None:
     from splink import SettingsCreator
 
@@ -356,6 +425,6 @@ def test_hot_blocks_are_counted_before_they_are_made(conn: duckdb.DuckDBPyConnec
     assert "one_other_father_year" in left
     assert blocked.findings[0].problem.code == "link_blocks_left"
     counted = conn.execute(
-        "SELECT count(*) FROM person WHERE key_one_other_father_year IS NOT NULL"
+        f"SELECT count(*) FROM {blocked.keyed} WHERE key_one_other_father_year IS NOT NULL"
     ).fetchall()
     assert counted == [(0,)]

@@ -13,6 +13,7 @@ from tests.benchmarks.duplicates import speed
 from tests.benchmarks.duplicates.accuracy import linked, measured
 from tests.benchmarks.duplicates.registry import FULL, generate
 from tests.benchmarks.duplicates.report import LINK_MAX, NEW_MAX, TOKENS_MAX, Race, page
+from tests.benchmarks.duplicates.speed import Piece
 
 MILLION = 1_000_000
 
@@ -24,15 +25,16 @@ def races(records: int) -> list[Race]:
         pq.write_table(generate(records).people, people)
         link = Race(
             f"link {records:,} people", speed.apart(speed.link_ours, people, kept),
-            speed.apart(speed.link_plain, people), LINK_MAX,
+            speed.apart(speed.link_plain, people, kept), LINK_MAX, ("link",),
         )  # fmt: skip
-        _say(f"linked in {link.ours.seconds:.0f} s, plain {link.plain.seconds:.0f} s")
+        _say(_told("linked", link.ours, link.plain))
         some = min(speed.NEW, records // 10)
         new = speed.apart(speed.compare_new, people, kept, some)
-        _say(f"{some:,} new in {new[0].seconds:.2f} s, plain {new[1].seconds:.2f} s")
+        _say(_told(f"{some:,} new", *new))
         one = speed.apart(speed.compare_new, people, kept, 1)
-        _say(f"one in {one[0].seconds:.2f} s, plain {one[1].seconds:.2f} s")
+        _say(_told("one", *one))
         tokens = speed.apart(speed.make_tokens, people)
+        _say(_told("tokens", *tokens))
     against = f"against {records:,}"
     return [
         link,
@@ -40,6 +42,15 @@ def races(records: int) -> list[Race]:
         Race(f"one {against}", *one, NEW_MAX),
         Race(f"tokens of {records:,} people", *tokens, TOKENS_MAX),
     ]
+
+
+def _told(what: str, ours: Piece, plain: Piece) -> str:
+    told = [
+        f"{who} " + ", ".join(f"{k} {t.seconds:.2f} ({t.cpu:.2f})" for k, t in piece.stages.items())
+        + f", {piece.peak_mb} MB, {piece.found:,}"
+        for who, piece in (("ours", ours), ("plain", plain))
+    ]  # fmt: skip
+    return f"{what}: {'; '.join(told)}"
 
 
 def _say(said: str) -> None:

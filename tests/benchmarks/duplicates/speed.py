@@ -1,12 +1,13 @@
 """How fast people are linked, beside plain Splink on the same records and the same blocks.
 
-*Plain* is Splink as its documentation runs it: shares learned from ten million blind pairs and two
-rounds of expectation maximisation, prediction, connected components; or `predict_between` of the
-same records with term frequencies ready. It is given the same comparable columns, which are made
-in both runs and counted in both.
+*Plain* is Splink as its documentation runs it: `predict` and connected components, or
+`predict_between` of the same records with term frequencies ready. Both are given the same
+comparable columns, the same keys to block by and the same model, learned once by ours: what is
+compared is blocking, weighing and deciding. Plain may take as much memory as it wants.
 
-Every piece runs in a process of its own, the memory is the highest of that process. The limit of
-the tokens is the bare loop: `hmac.new(key, text, sha256).digest()` for as many texts, bytes ready.
+Linking runs in a process of its own for each, the memory is the highest of that process. The limit
+of the tokens is the bare loop: `hmac.new(key, text, sha256).digest()` for as many texts, bytes
+ready.
 """
 
 import hmac
@@ -29,47 +30,50 @@ from splink.internals.splink_dataframe import SplinkDataFrame
 
 from eligibility.duplicates import blocking, linkage, training
 from eligibility.duplicates.blocking import Blocked
-from eligibility.duplicates.composites import hmac_sha256, people_of, tokens
+from eligibility.duplicates.composites import hmac_sha256, tokens
 from eligibility.duplicates.engine import engine
 from eligibility.duplicates.fields import registry_fields
-from eligibility.duplicates.model import Model, shipped
+from eligibility.duplicates.frequencies import frequency_columns
+from eligibility.duplicates.model import Model
 from eligibility.duplicates.preparing import prepare
+from eligibility.duplicates.shapes import PERSON
 
-MEMORY_MB = 2_500  # for the engine; what Python holds comes on top
+MEMORY_MB = 2_300  # for the engine; what Python holds comes on top
+PLAIN_MEMORY_MB = 14_000
 THREADS = 2
-BLIND = 10_000_000
 NEW = 10_000
-REPEATED = 5
+REPEATED = 7
 MEGABYTE_KB = 1024
 KEY = bytes(range(32))
 BATCH = 20_000
 TEXT_BYTES = 60  # of a composite with its domain
-_TOLD = (
-    "record_id", "given_name", "family_name", "father_name", "mother_name", "birth_date",
-    "birth_date_precision", "id_type", "id_number", "registration_number", "phone",
-)  # fmt: skip
-TRAINED_ON = (
-    "l.birth = r.birth AND NOT l.birth_coarse AND NOT r.birth_coarse",
-    "l.given_skeleton = r.given_skeleton AND l.family_skeleton = r.family_skeleton",
-)
-
+BLOCKED = "person_blocked"  # persons with their keys, as plain Splink takes them
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds by the clock, and of the processors."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, more: "Took") -> "Took":
+        return Took(self.seconds + more.seconds, self.cpu + more.cpu)
+
+
 @dataclass
 class Piece:
-    """What a piece took: seconds of each stage, the memory of its process, what it found."""
+    """What a piece took: each stage, the memory of its process in the end, what it found."""
 
-    stages: dict[str, float] = field(default_factory=dict)
-    cpu: float = 0.0
+    stages: dict[str, Took] = field(default_factory=dict)
     peak_mb: int = 0
     found: int = 0
 
-    @property
-    def seconds(self) -> float:
-        """All stages together."""
-        return sum(self.stages.values())
+    def took(self, *stages: str) -> Took:
+        """These stages together; all where none is named."""
+        return sum((self.stages[name] for name in stages or self.stages), Took())
 
 
 class Watch:
@@ -77,20 +81,28 @@ class Watch:
 
     def __init__(self) -> None:
         self.piece = Piece()
-        self._since, self._cpu = time.perf_counter(), time.process_time()
+        self._since = _now()
 
     def stage(self, name: str) -> None:
         """End a stage."""
-        now = time.perf_counter()
-        self.piece.stages[name] = now - self._since
+        now = _now()
+        took = Took(now.seconds - self._since.seconds, now.cpu - self._since.cpu)
+        self.piece.stages[name] = self.piece.stages.get(name, Took()) + took
         self._since = now
+
+    def skip(self) -> None:
+        """Count nothing of what was done since the last stage."""
+        self._since = _now()
 
     def ended(self, found: int) -> Piece:
         """End the piece."""
-        self.piece.cpu = time.process_time() - self._cpu
         self.piece.peak_mb = _peak_mb()
         self.piece.found = found
         return self.piece
+
+
+def _now() -> Took:
+    return Took(time.perf_counter(), time.process_time())
 
 
 def apart(work: Callable[..., T], *arguments: object) -> T:
@@ -113,20 +125,13 @@ def link_ours(people: Path, kept: Path) -> Piece:
         return watch.ended(found)
 
 
-def link_plain(people: Path) -> Piece:
-    """Link all people with plain Splink on the same blocks."""
+def link_plain(people: Path, kept: Path) -> Piece:
+    """Link all people with plain Splink by the model in `kept`, on the same blocks."""
     watch = Watch()
-    with engine(MEMORY_MB, THREADS) as conn:
+    with engine(PLAIN_MEMORY_MB, THREADS) as conn:
         blocked = _blocked(conn, "person", people, watch)
-        prepared = blocked.prepared
-        model = shipped(prepared.fields, prepared.facts, prepared.people)
-        linker, _ = _linker(conn, blocked, model)
-        linker.training.estimate_u_using_random_sampling(max_pairs=BLIND, seed=1)
-        for rule in TRAINED_ON:
-            linker.training.estimate_parameters_using_expectation_maximisation(
-                rule, estimate_without_term_frequencies=True
-            )
-        watch.stage("learn")
+        linker, _ = _linker(conn, blocked, Model.from_json(kept.read_text(encoding="utf-8")))
+        watch.stage("give keys")
         pairs = linker.inference.predict(threshold_match_probability=0.5)
         found = conn.sql(f"SELECT count(*) FROM {pairs.physical_name}").fetchall()[0][0]
         linker.clustering.cluster_pairwise_predictions_at_threshold(
@@ -144,8 +149,8 @@ def compare_new(people: Path, kept: Path, new: int) -> tuple[Piece, Piece]:
     model = Model.from_json(kept.read_text(encoding="utf-8"))
     everybody = pq.read_table(people)
     held, some = everybody.slice(new), everybody.slice(0, new)
-    with engine(MEMORY_MB, THREADS) as conn:
-        blocked = blocking.block(conn, prepare(conn, "held", held, registry_fields()))
+    with engine(PLAIN_MEMORY_MB, THREADS) as conn:
+        blocked = blocking.block(conn, prepare(conn, "person", held, registry_fields()))
         register = linkage.Register(conn, blocked, model)
         linker, table = _linker(conn, blocked, model)
         ours, plain = [], []
@@ -160,10 +165,12 @@ def compare_new(people: Path, kept: Path, new: int) -> tuple[Piece, Piece]:
             watch = Watch()
             fresh = _like(conn, f"plain{at}", some, blocked)
             watch.stage("prepare")
-            right = table.db_api.register(fresh.prepared.table)
+            _with_keys(conn, fresh, f"plain{at}_blocked")
+            watch.skip()
             pairs = linker.inference.predict_between(
-                table, right, threshold_match_weight=model.review
-            )
+                table, table.db_api.register(f"plain{at}_blocked"),
+                threshold_match_weight=model.review,
+            )  # fmt: skip
             found = conn.sql(f"SELECT count(*) FROM {pairs.physical_name}").fetchall()[0][0]
             watch.stage("link")
             plain.append(watch.ended(found))
@@ -171,9 +178,9 @@ def compare_new(people: Path, kept: Path, new: int) -> tuple[Piece, Piece]:
 
 
 def _median(pieces: list[Piece]) -> Piece:
-    """Return the piece of the median seconds."""
-    middle = median(piece.seconds for piece in pieces)
-    return min(pieces, key=lambda piece: abs(piece.seconds - middle))
+    """Return the piece of the median seconds of the processors."""
+    middle = median(piece.took().cpu for piece in pieces)
+    return min(pieces, key=lambda piece: abs(piece.took().cpu - middle))
 
 
 def _blocked(conn: duckdb.DuckDBPyConnection, name: str, people: Path, watch: Watch) -> Blocked:
@@ -188,44 +195,47 @@ def _like(conn: duckdb.DuckDBPyConnection, name: str, some: pa.Table, held: Bloc
     return blocking.block_like(conn, prepare(conn, name, some, registry_fields()), held)
 
 
+def _with_keys(conn: duckdb.DuckDBPyConnection, blocked: Blocked, table: str) -> None:
+    """Make `table` of the persons with their keys in it, which plain Splink needs."""
+    conn.execute(
+        f"CREATE TABLE {table} AS SELECT * FROM {blocked.prepared.table} JOIN {blocked.keyed}"
+        " USING (n)"
+    )
+
+
 def _linker(
     conn: duckdb.DuckDBPyConnection, blocked: Blocked, model: Model
 ) -> tuple[Linker, SplinkDataFrame]:
     logging.getLogger("splink").setLevel(logging.ERROR)
+    _with_keys(conn, blocked, BLOCKED)
     api = DuckDBAPI(connection=conn)
     conn.execute("SET enable_progress_bar = false")
-    table = api.register(blocked.prepared.table)
-    settings = SettingsCreator.from_path_or_dict(model.settings(blocked.rules))
-    linker = Linker(table, settings)
-    for fact in model.facts:
-        for level in fact.levels:
-            if level.frequency:
-                linker.table_management.compute_tf_table(level.frequency)
+    table = api.register(BLOCKED)
+    linker = Linker(table, SettingsCreator.from_path_or_dict(model.settings(blocked.rules)))
+    for column in frequency_columns(model):
+        linker.table_management.compute_tf_table(column)
     return linker, table
 
 
 def make_tokens(people: Path) -> tuple[Piece, Piece]:
     """Make all tokens of all people, and hash as many texts of the same lengths and nothing more.
 
-    Batch by batch, one beside the other; from columns of text to tokens is ours.
+    Batch by batch, one beside the other; from columns of text to columns of tokens is ours.
     """
     keyed = hmac_sha256(KEY)
-    ours, bare = Piece({"tokens": 0.0}), Piece({"hash": 0.0})
-    for batch in pq.ParquetFile(people).iter_batches(BATCH, columns=list(_TOLD)):
-        since, cpu = time.perf_counter(), time.process_time()
-        found = sum(len(made) for _, made in tokens(people_of([batch]), keyed, "2026-03"))
-        ours.stages["tokens"] += time.perf_counter() - since
-        ours.cpu += time.process_time() - cpu
-        ours.found += found
+    ours, bare = Watch(), Watch()
+    count = 0
+    for batch in pq.ParquetFile(people).iter_batches(BATCH, columns=PERSON.names):
+        ours.skip()
+        found = sum(made.num_rows for made in tokens([batch], keyed, "2026-03"))
+        ours.stage("tokens")
         texts = [os.urandom(TEXT_BYTES) for _ in range(found)]
-        since, cpu = time.perf_counter(), time.process_time()
+        bare.skip()
         for text in texts:
             hmac.new(KEY, text, sha256).digest()
-        bare.stages["hash"] += time.perf_counter() - since
-        bare.cpu += time.process_time() - cpu
-        bare.found += found
-    ours.peak_mb = bare.peak_mb = _peak_mb()
-    return ours, bare
+        bare.stage("hash")
+        count += found
+    return ours.ended(count), bare.ended(count)
 
 
 def _peak_mb() -> int:

@@ -41,7 +41,7 @@ from cva.payments.funding import Funding
 from cva.payments.planning import Plan, Terms
 from cva.providers import Provider
 from cva.registry import duplicates, linking
-from cva.registry.duplicates import Verdict
+from cva.registry.duplicates import Ruling, Verdict
 from cva.registry.importing import Origin, find_import, take
 from cva.registry.linking import Scope
 from cva.registry.lists import ListSummary, import_list
@@ -374,8 +374,8 @@ class Agency:
         """Let Amal decide about two households, or two people."""
         with transaction(self.engine) as conn:
             duplicates.decide(
-                conn, left, right, verdict, kept, "met them", person_id=self.id_of("amal"),
-                at=self.clock.now(),
+                conn, left, right, Ruling(verdict, kept, "met them"),
+                person_id=self.id_of("amal"), at=self.clock.now(),
             )  # fmt: skip
 
     def merge(self, left: str, right: str, *, kept: str, by: str = "deniz") -> None:
