@@ -38,7 +38,7 @@ def test_settlement_posts_voids_and_releases_the_rest(books: Books) -> None:
 
 
 def test_leaves_of_a_mass_entry_are_those_of_its_lines(books: Books) -> None:
-    """From 20,000 lines on they are made by two processes; `verify` makes them anew, its own way."""
+    """From 20,000 lines on two processes make them; `verify` makes them anew, in its own way."""
     plan = {f"A{number:05}": 10 for number in range(20_000)}
     books.hold(plan)
     books.conn.commit()
