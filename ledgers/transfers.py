@@ -345,9 +345,8 @@ def _require_lines(
 
 def refuse_other_lines(conn: Connection, head: EntryHead, entry_id: int) -> Never:
     """Refuse a repetition whose lines are not the recorded ones, with `key_used_differently`."""
-    entry = conn.execute(
-        "SELECT entry_ref FROM books.entry WHERE entry_id = %s", [entry_id]
-    ).fetchone()
+    query = "SELECT entry_ref FROM books.entry WHERE entry_id = %s"
+    entry = conn.execute(query, [entry_id]).fetchone()
     raise KEY_USED_DIFFERENTLY.refusal(key=head.key, entry=entry and entry[0], fields="lines")
 
 
