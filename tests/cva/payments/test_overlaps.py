@@ -191,7 +191,7 @@ def test_people_decided_to_be_different_are_not_compared_again(warned: Agency) -
 def test_list_that_comes_before_the_release_is_looked_at_then(agency: Agency) -> None:
     plan = agency.approved(agency.prepare())
     agency.take_list([row(LAYLA.name, id_type="tr_foreigner_id", id_number=LAYLA_ID)])
-    with pytest.raises(Refusal, match="plan_overlaps: 1 lines"):
+    with pytest.raises(Refusal, match="plan_overlaps: 1 line "):
         agency.release(plan)
     agency.cancel(plan)
     agency.released(agency.prepare(key="again"))
