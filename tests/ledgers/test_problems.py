@@ -56,4 +56,6 @@ def test_masked_shows_at_most_four_characters(value: str) -> None:
 
 def test_the_example_of_the_module_is_not_in_the_list() -> None:
     # `example_only` is defined where its example runs, and nowhere else.
-    assert "example_only" not in PROBLEMS or PROBLEMS["example_only"].sentence.startswith("The file has")
+    assert "example_only" not in PROBLEMS or PROBLEMS["example_only"].sentence.startswith(
+        "The file has"
+    )
