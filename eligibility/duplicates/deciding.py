@@ -101,7 +101,7 @@ def _levels(model: Model) -> str:
     return ", ".join(columns)
 
 
-def _at(model: Model, name: str, alone: bool) -> list[int]:  # noqa: FBT001 - which of the two marks
+def _at(model: Model, name: str, *, alone: bool) -> list[int]:
     """Return Splink's numbers of the levels of `name` that suffice alone, or that speak against."""
     fact = next(fact for fact in model.facts if fact.name == name)
     places = reversed(range(len(fact.levels)))

@@ -88,7 +88,7 @@ class Model:
             "link_type": "dedupe_only",
             "unique_id_column_name": "n",
             "probability_two_random_records_match": self.prior,
-            "comparisons": [self._comparison(fact, dialect, shares) for fact in self.facts],
+            "comparisons": [self._comparison(fact, dialect, shares=shares) for fact in self.facts],
             "blocking_rules_to_generate_predictions": rules,
             "retain_matching_columns": False,  # names stay where they are
             "retain_intermediate_calculation_columns": True,
@@ -96,7 +96,7 @@ class Model:
             "em_convergence": 0.0005,
         }
 
-    def _comparison(self, fact: Fact, dialect: str, shares: bool) -> Settings:  # noqa: FBT001 - as above
+    def _comparison(self, fact: Fact, dialect: str, *, shares: bool) -> Settings:
         levels: list[Settings] = [
             {"sql_condition": fact.unknown, "label_for_charts": "not known", "is_null_level": True}
         ]
