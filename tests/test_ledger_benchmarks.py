@@ -23,7 +23,7 @@ def results() -> Results:
 def test_bench_measures_every_piece(results: Results) -> None:
     assert list(results.pieces) == PIECES
     assert len(results.rounds) == 1
-    assert [paces.writers for paces in results.paces] == [1, 8]
+    assert [paces.writers for paces in results.paces] == [1, 8, 8]
     assert list(results.balances) == [10 * LOADS // 8, 10 * LOADS]
     assert [size.lines for size in results.matched] == [LOADS // 8, LOADS]
 

@@ -11,6 +11,7 @@ from datetime import date
 from statistics import median
 
 from tests.benchmarks.ledgers import reconciliation
+from tests.benchmarks.ledgers.pacing import PLAIN_INSERT
 from tests.benchmarks.ledgers.running import SHARE, WRITERS, Results
 from tests.benchmarks.measuring import Figures
 from tests.benchmarks.report import machine
@@ -87,8 +88,10 @@ def floors(results: Results) -> Iterator[Floor]:
     yield Floor("hold and settle a plan, in times of the loads", planned / ours, PLAN_TIMES_MAX)
     for paces in results.paces:
         hot = paces.writers == WRITERS
+        if hot and paces.other == PLAIN_INSERT:
+            continue  # recorded below; what a hot account costs is told by the other comparison
         yield Floor(
-            f"{paces.writers} writer{'s' * hot}, one commit each: rate beside the plain insert",
+            f"{paces.writers} writer{'s' * hot}, one commit each: rate beside {paces.other}",
             paces.share, HOT_SHARE_MIN if hot else SINGLE_SHARE_MIN, least=True,
         )  # fmt: skip
     pieces = results.pieces
@@ -151,11 +154,11 @@ def _pieces(results: Results) -> str:
 
 def _paces(results: Results) -> str:
     return (
-        "| writers | ours/s | client CPU ms | server CPU ms | plain/s | client CPU ms |"
-        " server CPU ms | share |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+        "| writers | beside | ours/s | client CPU ms | server CPU ms | other/s | client CPU ms |"
+        " server CPU ms | share |\n|---:|---|---:|---:|---:|---:|---:|---:|---:|\n"
         + "".join(
-            f"| {paces.writers} | {ours.rate:,.0f} | {ours.client_ms:.3f} | {ours.server_ms:.3f}"
-            f" | {bare.rate:,.0f} | {bare.client_ms:.3f} | {bare.server_ms:.3f}"
+            f"| {paces.writers} | {paces.other} | {ours.rate:,.0f} | {ours.client_ms:.3f}"
+            f" | {ours.server_ms:.3f} | {bare.rate:,.0f} | {bare.client_ms:.3f} | {bare.server_ms:.3f}"
             f" | {ours.rate / bare.rate:.2f} |\n"
             for paces in results.paces
             for ours, bare in paces.rounds

@@ -44,14 +44,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """Writers of single postings: each round ours and the plain insert, one after the other."""
+    """Writers of single postings: each round ours and the other insert, one after the other."""
 
     writers: int
+    other: str
     rounds: list[tuple[Pace, Pace]]
 
     @property
     def share(self) -> float:
-        """Our rate as a share of the plain insert's: the median of the rounds."""
+        """Our rate as a share of the other insert's: the median of the rounds."""
         return median(ours.rate / bare.rate for ours, bare in self.rounds)
 
 
@@ -244,22 +245,28 @@ def _fill(bench: Bench, loads: int) -> None:
 
 def _pace(bench: Bench, _loads: int, *, rounds: int, seconds: int) -> None:
     """Single postings, one commit each."""
-    name = bench.founded(1)
+    name, bare = bench.founded(1), bench.founded(1)
     bench.measuring.run(bench.owner(name), pacing.make_plain)
+    bench.measuring.run(bench.owner(bare), pacing.drop_balances_and_sequence)
     server = Server(bench.cluster.status().pid or 0)
-    paced = Pacing(bench.address(name), server, seconds)
-    for writers in (1, WRITERS):
+    ours = Pacing(bench.address(name), server, seconds)
+    without = Pacing(bench.address(bare), server, seconds)
+    for writers, other, paced, schema in (
+        (1, pacing.PLAIN_INSERT, ours, "plain"),
+        (WRITERS, pacing.PLAIN_INSERT, ours, "plain"),
+        (WRITERS, pacing.WITHOUT, without, "books"),
+    ):
         done = []
         for _ in range(rounds):
             _checkpoint(bench.cluster)
-            ours = paced.run("books", writers)
+            kept = ours.run("books", writers, sealed=True)
             _checkpoint(bench.cluster)
-            done.append((ours, paced.run("plain", writers)))
-        paces = Paces(writers, done)
+            done.append((kept, paced.run(schema, writers)))
+        paces = Paces(writers, other, done)
         bench.results.paces.append(paces)
         bench.say(
-            f"{writers} writers: {ours.rate:,.0f}/s ({ours.server_ms:.2f} ms server),"
-            f" plain {done[-1][1].rate:,.0f}/s ({done[-1][1].server_ms:.2f} ms):"
+            f"{writers} writers: {kept.rate:,.0f}/s ({kept.server_ms:.2f} ms server),"
+            f" {other} {done[-1][1].rate:,.0f}/s ({done[-1][1].server_ms:.2f} ms):"
             f" share {paces.share:.2f}"
         )
     bench.measuring.run(bench.app(name), books.verified, 1)
