@@ -75,6 +75,7 @@ class Evidence(IntEnum):
     STATUS_REPORT = 30  # a status or result file
     SETTLEMENT = 40  # a settlement file of the provider
     STATEMENT = 50  # a booked statement entry
+    WRITTEN = 60  # a letter about one instruction, read alike by two people
 
 
 class Operation(StrEnum):

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from psycopg import Connection
 from sqlalchemy import Engine
@@ -49,7 +50,7 @@ UNKNOWN_REFERENCE = Problem(
 NO_INQUIRY = Problem(
     "no_inquiry",
     "The provider {provider} takes no questions about single instructions.",
-    "Wait for its statement, or record its written answer.",
+    "Wait for its statement, or record its letter: `cva payments answer`.",
 )
 
 
@@ -63,6 +64,14 @@ class Collected:
     statement_lines: int
     findings: int
     unknown_lines: int
+
+
+class Kept(NamedTuple):
+    """A document as it is kept; `is_new`: nobody had handed these bytes in before."""
+
+    document_id: str
+    sha256: bytes
+    is_new: bool
 
 
 # Observations (with an outcome) and statement lines (with a line_id) as the document has them: one
@@ -179,18 +188,10 @@ def keep(
 ) -> Counter[str]:
     """Keep one document with all it says; an empty counter means that it was known before."""
     staff.require(conn, person_id, "finance")
-    sha256 = hashlib.sha256(document.content).digest()
-    known = "SELECT FROM payments.document WHERE (provider, sha256) = (%s, %s)"
-    if conn.execute(known, (provider.code, sha256)).fetchone() is not None:
-        return Counter()  # before sealing it, which costs more than all else
-    document_id = new_id("doc", at)
-    inserted = conn.execute(
-        "INSERT INTO payments.document (document_id, provider, sha256, name, size_bytes, sealed,"
-        " person_id, received_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (document_id, provider.code, sha256, document.name, len(document.content),
-         vault.seal_document(provider.code, sha256, document.content), person_id, at),
-    ).rowcount  # fmt: skip
-    if not inserted:
+    document_id, sha256, is_new = keep_bytes(
+        conn, vault, provider.code, document, person_id=person_id, at=at
+    )
+    if not is_new:
         return Counter()
     conn.execute(_STAGE)
     counts, findings = _stage(conn, provider, document, document_id)
@@ -211,6 +212,33 @@ def keep(
         answer={name: counts[name] for name in ("observations", "statement_lines", "findings")},
     )  # fmt: skip
     return counts
+
+
+def keep_bytes(
+    conn: Connection,
+    vault: Vault,
+    provider_code: str,
+    document: Document,
+    *,
+    person_id: str,
+    at: datetime,
+) -> Kept:
+    """Keep a document sealed, once; the same bytes of the same provider are the same document."""
+    sha256 = hashlib.sha256(document.content).digest()
+    known = "SELECT document_id FROM payments.document WHERE (provider, sha256) = (%s, %s)"
+    found = conn.execute(known, (provider_code, sha256)).fetchone()
+    if found is None:  # looked up before sealing it, which costs more than all else
+        found = conn.execute(
+            "INSERT INTO payments.document (document_id, provider, sha256, name, size_bytes,"
+            " sealed, person_id, received_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING RETURNING document_id",
+            (new_id("doc", at), provider_code, sha256, document.name, len(document.content),
+             vault.seal_document(provider_code, sha256, document.content), person_id, at),
+        ).fetchone()  # fmt: skip
+        if found is not None:
+            return Kept(found[0], sha256, is_new=True)
+        found = conn.execute(known, (provider_code, sha256)).fetchone()
+    return Kept(str(found[0]) if found else "", sha256, is_new=False)
 
 
 def mark_silent_lines(conn: Connection, provider_code: str, at: datetime) -> int:

@@ -158,8 +158,8 @@ def _paces(results: Results) -> str:
         " server CPU ms | share |\n|---:|---|---:|---:|---:|---:|---:|---:|---:|\n"
         + "".join(
             f"| {paces.writers} | {paces.other} | {ours.rate:,.0f} | {ours.client_ms:.3f}"
-            f" | {ours.server_ms:.3f} | {bare.rate:,.0f} | {bare.client_ms:.3f} | {bare.server_ms:.3f}"
-            f" | {ours.rate / bare.rate:.2f} |\n"
+            f" | {ours.server_ms:.3f} | {bare.rate:,.0f} | {bare.client_ms:.3f}"
+            f" | {bare.server_ms:.3f} | {ours.rate / bare.rate:.2f} |\n"
             for paces in results.paces
             for ours, bare in paces.rounds
         )

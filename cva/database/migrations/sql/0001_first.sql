@@ -2704,7 +2704,24 @@ CREATE TABLE payments.observation (
   recorded_at     timestamptz NOT NULL
 );
 CREATE INDEX observation_line ON payments.observation (plan_id, line_no);
+CREATE UNIQUE INDEX observation_written ON payments.observation (plan_id, line_no)
+  WHERE evidence > 50;
 CREATE INDEX observation_of_file ON payments.observation (message_id) WHERE ref = '';
+
+-- What a provider's letter says of one line, as a person read it. Where files are silent or contradict
+-- each other for ever, the same reading by a second person decides.
+CREATE TABLE payments.written_answer (
+  answer_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  plan_id       text NOT NULL,
+  line_no       integer NOT NULL,
+  document_id   text NOT NULL REFERENCES payments.document,
+  amount_minor  bigint NOT NULL CHECK (amount_minor >= 0),   -- 0: not paid, and it will not be
+  observed_on   date NOT NULL,
+  person_id     text NOT NULL REFERENCES staff.person,
+  at            timestamptz NOT NULL,
+  FOREIGN KEY (plan_id, line_no) REFERENCES payments.line
+);
+CREATE INDEX written_answer_line ON payments.written_answer (plan_id, line_no);
 
 CREATE TABLE payments.statement_line (
   provider      text NOT NULL,
@@ -2875,6 +2892,59 @@ BEGIN
 END $$;
 CREATE TRIGGER check_not_taken BEFORE INSERT ON payments.not_taken
   FOR EACH ROW EXECUTE FUNCTION payments.check_not_taken();
+
+-- A letter is read about a line that was handed over, taken or at least answered for, and that has not
+-- ended. A file that may be on its way could still be paid after a letter that knows nothing of it.
+CREATE FUNCTION payments.check_written_answer() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE stands record;
+BEGIN
+  PERFORM staff.require_role(NEW.person_id, 'finance');
+  SELECT instruction_ref, amount_minor, state INTO stands
+    FROM payments.line_state WHERE plan_id = NEW.plan_id AND line_no = NEW.line_no;
+  IF EXISTS (SELECT FROM payments.observation WHERE plan_id = NEW.plan_id
+               AND line_no = NEW.line_no AND evidence > 50) THEN
+    stands.state := 'decided by a letter';
+  END IF;
+  IF stands.state IS DISTINCT FROM 'unknown' AND stands.state IS DISTINCT FROM 'pending' THEN
+    PERFORM books.refuse('line_has_ended', jsonb_build_object('line', stands.instruction_ref,
+      'state', stands.state), 'Only what is pending or unknown is decided by a letter.');
+  END IF;
+  IF NOT EXISTS (
+      SELECT FROM payments.file f JOIN payments.handover_answer a USING (file_id)
+      WHERE f.plan_id = NEW.plan_id AND NEW.line_no BETWEEN f.first_line AND f.last_line
+        AND a.outcome = 'accepted'
+        AND NOT EXISTS (SELECT FROM payments.not_taken n WHERE n.file_id = f.file_id)) THEN
+    PERFORM books.refuse('hand_over_unanswered',
+      jsonb_build_object('line', stands.instruction_ref), 'Send the plan again first.');
+  END IF;
+  IF NEW.amount_minor > stands.amount_minor THEN
+    PERFORM books.refuse('written_amount_unfit',
+      jsonb_build_object('line', stands.instruction_ref), 'Give at most the amount of the line.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_written_answer BEFORE INSERT ON payments.written_answer
+  FOR EACH ROW EXECUTE FUNCTION payments.check_written_answer();
+
+-- What ranks above a booked statement is what two people last read in one letter.
+CREATE FUNCTION payments.check_written() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF (SELECT count(*) FROM (
+        SELECT DISTINCT ON (person_id) * FROM payments.written_answer
+        WHERE plan_id = NEW.plan_id AND line_no = NEW.line_no
+        ORDER BY person_id, answer_id DESC) a
+      WHERE a.document_id = NEW.document_id AND a.observed_on = NEW.observed_on
+        AND a.amount_minor = NEW.amount_minor
+        AND NEW.outcome = CASE WHEN a.amount_minor > 0 THEN 'executed' ELSE 'rejected' END) < 2 THEN
+    PERFORM books.refuse('letter_read_by_one', jsonb_build_object('line', NEW.ref),
+      'A second person reads it too.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_written BEFORE INSERT ON payments.observation
+  FOR EACH ROW WHEN (NEW.evidence > 50) EXECUTE FUNCTION payments.check_written();
 
 -- payments: reconciliation ---------------------------------------------------------------------
 
