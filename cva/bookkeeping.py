@@ -58,7 +58,7 @@ def reverse(
     """Record the mirror of an entry, at most once.
 
     Raises `role_missing`, `entry_unknown`, `already_reversed`, `reversal_too_early`,
-    `transfers_not_reversed`, `reason_missing`.
+    `transfers_not_reversed`, `commitment_not_reversed`, `reason_missing`.
     """
     staff.require(conn, who.person_id, staff.Role.FINANCE)
     head = who.head(f"reverse:{entry_ref}", "reversal", on, reason)
