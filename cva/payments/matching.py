@@ -5,8 +5,9 @@ statements on theirs. A second one, `CODE/reports`, holds the books against its 
 line. A list that no provider sent through its channel can come as a CSV file.
 
 A write-off moves the books to the world: what a statement shows and the books do not is booked to
-losses or other income, and what the books show and no statement does is taken back. The entry of a
-write-off is not itself a line to match: the write-off has cleared what it stands for.
+losses or other income, and what the books show and no statement does is taken back. Money is
+written off against statements only: the reports say the same payments again. The entry of a
+write-off is not itself a line to match with statements: it has cleared what it stands for.
 
 Whoever matches is a finance officer; two of them write off.
 """
@@ -79,13 +80,14 @@ class Brought:
 
 
 # The file an instruction went out with is its group: some banks book a whole file as one movement.
+# Against reports, the entry of a write-off is the payment or return that it stands for.
 _BOOKS = sql.SQL("""
     SELECT e.entry_ref, p.kind || '/' || p.line, p.debit_minor - p.credit_minor, p.currency,
            e.effective_on, e.effective_on,
-           CASE WHEN starts_with(e.key, 'fee/') THEN 'fee' WHEN p.instruction_ref IS NULL
+           CASE WHEN starts_with(e.key, 'fee/') THEN 'fee' WHEN r.ref IS NULL
                 THEN 'funding' WHEN p.debit_minor > 0 THEN 'return' ELSE 'payment' END,
-           CASE WHEN starts_with(e.key, 'fee/') THEN e.key ELSE coalesce(p.instruction_ref, '') END,
-           CASE WHEN p.instruction_ref IS NULL THEN 'FUNDING' ELSE '' END,
+           CASE WHEN starts_with(e.key, 'fee/') THEN e.key ELSE coalesce(r.ref, '') END,
+           CASE WHEN r.ref IS NULL THEN 'FUNDING' ELSE '' END,
            ARRAY(SELECT f.message_id FROM payments.line l JOIN payments.file f
                    ON f.plan_id = l.plan_id AND l.line_no BETWEEN f.first_line AND f.last_line
                  WHERE l.instruction_ref = p.instruction_ref
@@ -93,9 +95,15 @@ _BOOKS = sql.SQL("""
                  ORDER BY f.message_id),
            ''
     FROM books.posting p JOIN books.entry e USING (entry_id) JOIN books.account a USING (account_id)
+    LEFT JOIN (SELECT y.entry_id, CASE WHEN s.side = 'theirs' AND n.kind IN ('payment', 'return')
+                                       THEN nullif(n.ref, '') END AS ref
+               FROM recon.write_off_approval y JOIN recon.write_off x USING (write_off_id)
+               JOIN recon.line n USING (line_no) JOIN recon.source s USING (source_id)) w
+      ON w.entry_id = e.entry_id
+    CROSS JOIN LATERAL (SELECT coalesce(p.instruction_ref, w.ref) AS ref) r
     WHERE a.provider = %(provider)s AND a.chart_code IN ('1010', '1110')
-      AND p.stage = 'posted' AND p.layer = 'A' AND (%(all)s OR p.instruction_ref IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM recon.write_off_approval w WHERE w.entry_id = e.entry_id)
+      AND p.stage = 'posted' AND p.layer = 'A'
+      AND CASE WHEN %(all)s THEN w.entry_id IS NULL ELSE r.ref IS NOT NULL END
 """)
 
 _STATEMENTS = sql.SQL("""
@@ -256,7 +264,7 @@ def _books_of(comparison: str) -> Source:
 
 
 def _book(conn: Connection, proposed: WriteOff, grant: str, act: Act, at: datetime) -> str:
-    provider = proposed.comparison.split("/", 1)[0]
+    provider = proposed.comparison  # of its statements: a list beside them has no account
     row = conn.execute(_ACCOUNT, (provider, proposed.currency)).fetchone()
     if row is None:
         raise ACCOUNT_OF_COMPARISON_UNKNOWN.refusal(

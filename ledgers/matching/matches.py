@@ -77,6 +77,11 @@ WRITE_OFF_BY_ONE_PERSON = Problem(
     "Let a second person approve it.",
     Answer.NOT_PERMITTED,
 )
+WRITE_OFF_OF_REPORTS = Problem(
+    "write_off_of_reports",
+    "The comparison {comparison} holds the books against reports, which move no money.",
+    "Write the difference off in the comparison with the provider's statements.",
+)
 WRITE_OFF_DIFFERS = Problem(
     "write_off_differs",
     "A write-off would clear another line or amount than was approved.",
@@ -228,16 +233,17 @@ def unmatch(conn: Connection, undone: Match, act: Act) -> Match:
 def propose_write_off(conn: Connection, line_no: int, act: Act) -> WriteOff:
     """Propose to write off all that is open of a line; nothing is cleared yet.
 
-    Raises `line_unknown`, `line_not_open`.
+    Raises `line_unknown`, `line_not_open`, `write_off_of_reports`.
     """
     _require_reason(act)
     wait_for_turn(conn, _comparison_of(conn, [line_no]))
-    row = conn.execute(
-        "INSERT INTO recon.write_off (line_no, amount_minor, reason, proposed_by, recorded_on)"
-        " SELECT line_no, open_minor, %s, %s, %s FROM recon.open_line WHERE line_no = %s"
-        " RETURNING write_off_id",
-        (act.reason, act.by, act.on, line_no),
-    ).fetchone()
+    with refusals():
+        row = conn.execute(
+            "INSERT INTO recon.write_off (line_no, amount_minor, reason, proposed_by, recorded_on)"
+            " SELECT line_no, open_minor, %s, %s, %s FROM recon.open_line WHERE line_no = %s"
+            " RETURNING write_off_id",
+            (act.reason, act.by, act.on, line_no),
+        ).fetchone()
     if row is None:
         raise LINE_NOT_OPEN.refusal(line=line_no, open_minor=0, wanted_minor="any")
     return write_off(conn, int(row[0]))

@@ -134,6 +134,65 @@ def test_unmatched_line_keeps_the_cycle_open_until_two_people_write_it_off(
     cards.close()
 
 
+def written_off(agency: Agency, number: int) -> None:
+    """Deniz proposes and Omar approves."""
+    with transaction(agency.engine) as conn:
+        proposed = matching.propose_write_off(conn, number, act(agency), at=agency.clock.now())
+        matching.approve_write_off(
+            conn, proposed.write_off_id, GRANT, act(agency, "omar"), at=agency.clock.now()
+        )
+
+
+def paid_although_rejected(agency: Agency, made: Plan) -> None:
+    """The processor rejected Yusuf's load; later its report and its statement say it was paid."""
+    others = (("%1", 600_000), ("%3", 900_000), ("%4", 1_050_000), ("%5", 1_200_000))
+    hear(
+        agency, "rejected STATUS_REPORT %2 - -",
+        *(f"executed STATEMENT {ref} {minor} TRY" for ref, minor in others),
+        *(f"line {ref[1]} {ref} -{minor} payment" for ref, minor in others),
+    )  # fmt: skip
+    agency.settle(made)
+    hear(agency, "executed STATEMENT %2 750000 TRY", "line 2 %2 -750000 payment")
+
+
+def test_difference_that_reports_and_statements_both_show_is_written_off_once(
+    cards: Agency, plan: Plan
+) -> None:
+    paid_although_rejected(cards, plan)
+    reports_of = f"{CARDS}/reports"
+    for against, name in ((Against.STATEMENTS, CARDS), (Against.REPORTS, reports_of)):
+        bring_in(cards, against)
+        run(cards, name)
+        assert ("theirs", "unknown", -750_000) in open_ones(cards, name)
+    stated, reported = (
+        number
+        for (number,) in cards.rows(
+            "SELECT line_no FROM recon.line WHERE amount_minor = -750000 ORDER BY line_no"
+        )
+    )
+    with (
+        pytest.raises(Refusal, match=f"write_off_of_reports: The comparison {reports_of}"),
+        transaction(cards.engine) as conn,
+    ):
+        matching.propose_write_off(conn, reported, act(cards), at=cards.clock.now())
+    with pytest.raises(Refusal, match="write_off_of_reports"):
+        cards.raw(
+            "INSERT INTO recon.write_off (line_no, amount_minor, reason, proposed_by, recorded_on)"
+            " VALUES (%(line)s, -750000, 'typed', 'Sam', '2026-03-09')",
+            line=reported,
+        )
+    assert cards.reconcile().unexplained_minor == 750_000
+
+    written_off(cards, stated)
+    assert cards.balance("5210.TRY") == (750_000, 0)
+    assert cards.reconcile().unexplained_minor == 0
+    # against the reports, the entry of the write-off is the payment they tell of
+    assert bring_in(cards, Against.REPORTS)[0] == Taken(5, 1, 0)
+    assert run(cards, reports_of) == {Rule.REFERENCE: 1}
+    assert open_ones(cards, reports_of) == []
+    assert ("ours", "missing", -750_000) not in open_ones(cards)
+
+
 def test_line_matched_by_hand_is_explained_until_it_is_unmatched(cards: Agency, plan: Plan) -> None:
     paid_with_a_stray(cards, plan)
     cards.fund("float_credited", 500, key="a rebate")
