@@ -27,6 +27,11 @@ FILE_UNREADABLE = Problem(
     "Save it as CSV in UTF-8 and name it again.",
     Answer.USAGE,
 )
+COMMITMENT_NOT_REVERSED = Problem(
+    "commitment_not_reversed",
+    "The entry {entry} moved what plans have reserved of a budget; it is not reversed by hand.",
+    "Cancel the plan, or settle it: its budget is freed with it.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,16 +61,6 @@ COMMITMENT_MISSING = Problem(
     "Nothing of the grant's budget is reserved for the plan {plan}.",
     "Cancel the plan and prepare it again; its last approval reserves the budget.",
 )
-COMMITMENT_KEPT = Problem(
-    "commitment_kept",
-    "The entry would free {freed} of the grant {grant} that plans have reserved.",
-    "Cancel the plan, or settle it: its budget is freed with it.",
-)
-COMMITMENT_NOT_REVERSED = Problem(
-    "commitment_not_reversed",
-    "The entry {entry} moved what plans have reserved of a budget; it is not reversed by hand.",
-    "Cancel the plan, or settle it: its budget is freed with it.",
-)
 
 
 _NOTHING_PAID = sql.SQL("""
