@@ -14,7 +14,7 @@ Whoever matches is a finance officer; two of them write off.
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +49,12 @@ ACCOUNT_OF_COMPARISON_UNKNOWN = Problem(
     "comparison_without_account",
     "The books have no bank or float account in {currency} behind the comparison {comparison}.",
     "Book the difference by an entry of your own, and match the line with it.",
+)
+
+WRITE_OFF_NOT_SEEN = Problem(
+    "write_off_not_seen",
+    "The write-off {write_off} is not of {given}.",
+    "Look at it with `cva ledger write-offs`, and approve the amount that stands there.",
 )
 
 # Who works on a difference of each name.
@@ -238,25 +244,58 @@ def propose_write_off(conn: Connection, line_no: int, act: Act, *, at: datetime)
     return proposed
 
 
+def waiting_write_offs(conn: Connection, comparison: str | None = None) -> list[WriteOff]:
+    """Return what waits for a second person, oldest first; who proposed it by their login."""
+    logins: dict[str, str] = dict(
+        conn.execute("SELECT person_id, login FROM staff.person").fetchall()
+    )
+    return [
+        replace(one, proposed_by=logins.get(one.proposed_by, one.proposed_by))
+        for one in matches.write_offs(conn, comparison)
+    ]
+
+
 def approve_write_off(
-    conn: Connection, write_off_id: int, grant: str, act: Act, *, at: datetime
+    conn: Connection, write_off_id: int, seen_minor: int, grant: str, act: Act, *, at: datetime
 ) -> Match:
     """Approve somebody else's write-off and book it on the grant.
 
-    Raises `comparison_without_account` and as `matches.approve_write_off` does.
+    `seen_minor` is the amount that the second person has looked at, signed as the line's. Raises
+    `write_off_not_seen`, `comparison_without_account` and as `matches.approve_write_off` does.
     """
     staff.require(conn, act.by, "finance")
-    entry_ref = _book(conn, matches.write_off(conn, write_off_id), grant, act, at)
+    proposed = matches.write_off(conn, write_off_id)
+    if proposed.amount_minor != seen_minor:
+        facts = {"given_minor": seen_minor, "currency": proposed.currency}
+        raise WRITE_OFF_NOT_SEEN.refusal(write_off=write_off_id, **money.with_amounts(facts))
+    entry_ref = _book(conn, proposed, grant, act, at)
     made = matches.approve_write_off(conn, write_off_id, entry_ref, act)
     _acted(conn, "approve_write_off", write_off_id, {"entry": entry_ref}, act.by, at)
     return made
 
 
 def assign(conn: Connection, exception_id: int, owner: str, act: Act, *, at: datetime) -> None:
-    """Give an exception to another owner. Raises `exception_unknown`, `role_missing`."""
+    """Give an exception to another owner: a role, or a person by their login.
+
+    Raises `exception_unknown`, `person_unknown`, `match_without_reason`, `role_missing`.
+    """
     staff.require(conn, act.by, "finance")
+    if owner not in set(staff.Role):
+        staff.person_of(conn, owner)
     exceptions.assign(conn, exception_id, owner, by=act.by, reason=act.reason)
-    _acted(conn, "assign", exception_id, {"owner": owner}, act.by, at)
+    _acted(conn, "assign", exception_id, {"owner": owner}, act.by, at, again=True)
+
+
+def answer(conn: Connection, exception_id: int, act: Act, *, at: datetime) -> bool:
+    """Answer a line that came again with other content; False where it was answered before.
+
+    Raises `exception_unknown`, `exception_not_answerable`, `match_without_reason`, `role_missing`.
+    """
+    staff.require(conn, act.by, "finance")
+    answered = exceptions.answer(conn, exception_id, by=act.by, reason=act.reason)
+    if answered:
+        _acted(conn, "answer", exception_id, {"reason": act.reason}, act.by, at)
+    return answered
 
 
 def _books_of(comparison: str) -> Source:
@@ -270,12 +309,7 @@ def _book(conn: Connection, proposed: WriteOff, grant: str, act: Act, at: dateti
         raise ACCOUNT_OF_COMPARISON_UNKNOWN.refusal(
             comparison=proposed.comparison, currency=proposed.currency
         )
-    side = conn.execute(
-        "SELECT s.side FROM recon.line l JOIN recon.source s USING (source_id) WHERE line_no = %s",
-        (proposed.line_no,),
-    ).fetchone()
-    theirs = side is not None and side[0] == Side.THEIRS
-    moves = proposed.amount_minor if theirs else -proposed.amount_minor
+    moves = proposed.amount_minor * (1 if proposed.side is Side.THEIRS else -1)
     other = open_account(conn, "5210" if moves < 0 else "4030", proposed.currency, act.on)
     head = EntryHead(
         entry_ref=new_id("je", at), key=f"write_off/{proposed.write_off_id}",
@@ -290,11 +324,13 @@ def _book(conn: Connection, proposed: WriteOff, grant: str, act: Act, at: dateti
 
 
 def _acted(
-    conn: Connection, verb: str, number: int, body: Mapping[str, object], by: str, at: datetime
-) -> None:
+    conn: Connection, verb: str, number: int, body: Mapping[str, object], by: str, at: datetime,
+    *, again: bool = False,
+) -> None:  # fmt: skip
+    key = f"{verb}:{number}:{new_id('act', at)}" if again else f"{verb}:{number}"
     acts.record(
-        conn, key=f"{verb}:{number}", verb=verb, object_id=str(number), body=body, person_id=by,
-        at=at, answer={"number": number},
+        conn, key=key, verb=verb, object_id=str(number), body=body, person_id=by, at=at,
+        answer={"number": number},
     )  # fmt: skip
 
 
