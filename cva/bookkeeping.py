@@ -27,6 +27,11 @@ FILE_UNREADABLE = Problem(
     "Save it as CSV in UTF-8 and name it again.",
     Answer.USAGE,
 )
+COMMITMENT_NOT_REVERSED = Problem(
+    "commitment_not_reversed",
+    "The entry {entry} moved what plans have reserved of a budget; it is not reversed by hand.",
+    "Cancel the plan, or settle it: its budget is freed with it.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def reverse(
     """Record the mirror of an entry, at most once.
 
     Raises `role_missing`, `entry_unknown`, `already_reversed`, `reversal_too_early`,
-    `transfers_not_reversed`, `reason_missing`.
+    `transfers_not_reversed`, `commitment_not_reversed`, `reason_missing`.
     """
     staff.require(conn, who.person_id, staff.Role.FINANCE)
     head = who.head(f"reverse:{entry_ref}", "reversal", on, reason)

@@ -666,6 +666,19 @@ CREATE TABLE payments.signature (
 );
 CREATE UNIQUE INDEX released_once ON payments.signature (plan_id) WHERE act = 'released';
 
+-- What the plan's commitment reserved of its grant's budget, as long as nobody has taken it back.
+CREATE FUNCTION payments.committed_minor(plan text) RETURNS bigint LANGUAGE sql STABLE
+  SET search_path = pg_catalog AS $$
+  SELECT coalesce(sum(l.amount_minor), 0)::bigint
+  FROM payments.plan p JOIN programme.cycle c USING (cycle_id)
+  JOIN programme.programme g USING (programme_id)
+  JOIN books.entry e ON e.key = 'commit:' || p.plan_id
+  JOIN books.leg l USING (entry_id) JOIN books.account a USING (account_id)
+  WHERE p.plan_id = plan AND a.chart_code = '9020' AND l.currency = p.currency
+    AND l.grant_code = g.document->'grant'->>'code'
+    AND NOT EXISTS (SELECT FROM books.entry r WHERE r.reverses = e.entry_id)
+$$;
+
 CREATE FUNCTION payments.check_signature() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE plan payments.plan; approvals integer;
@@ -703,6 +716,10 @@ BEGIN
       jsonb_build_object('given', approvals, 'needed', plan.approvers_needed),
       'Ask the missing approvers.');
   END IF;
+  IF NEW.act = 'released' AND payments.committed_minor(NEW.plan_id) < plan.total_minor THEN
+    PERFORM books.refuse('commitment_missing', jsonb_build_object('plan', NEW.plan_id),
+      'Cancel the plan and prepare it again.');
+  END IF;
   RETURN NEW;
 END $$;
 CREATE TRIGGER check_signature BEFORE INSERT ON payments.signature
@@ -729,6 +746,66 @@ BEGIN
 END $$;
 CREATE TRIGGER check_cancellation BEFORE INSERT ON payments.cancellation
   FOR EACH ROW EXECUTE FUNCTION payments.check_cancellation();
+
+-- What plans have reserved of a grant's budget (9020) is freed only with what it was reserved for: at
+-- most as much as the same transaction resolves of holds and takes off wallets, or the whole of a
+-- plan that is cancelled before its release. An entry that moved what is reserved is reversed by that
+-- cancellation and nothing else. Of grants that no plan is paid from, this says nothing.
+CREATE FUNCTION payments.check_reserved() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE moved record; left_minor numeric;
+BEGIN
+  IF NOT EXISTS (SELECT FROM added WHERE layer = 'M') THEN
+    RETURN NULL;
+  END IF;
+  FOR moved IN
+    SELECT l.account_id, l.grant_code, l.currency, t.entry_ref AS reversed,
+           x.plan_id IS NOT NULL AS is_cancellation
+    FROM added l JOIN books.account a USING (account_id) JOIN books.entry e USING (entry_id)
+    LEFT JOIN books.entry t ON t.entry_id = e.reverses
+    LEFT JOIN payments.cancellation x ON t.key = 'commit:' || x.plan_id
+    WHERE a.chart_code = '9020' AND EXISTS (
+      SELECT FROM payments.plan p JOIN programme.cycle c USING (cycle_id)
+      JOIN programme.programme g USING (programme_id)
+      WHERE p.currency = l.currency AND g.document->'grant'->>'code' = l.grant_code)
+    GROUP BY e.entry_id, l.account_id, l.grant_code, l.currency, t.entry_ref, x.plan_id
+    HAVING t.entry_ref IS NOT NULL OR sum(l.amount_minor) < 0
+  LOOP
+    IF moved.reversed IS NOT NULL AND NOT moved.is_cancellation THEN
+      PERFORM books.refuse('commitment_not_reversed',
+        jsonb_build_object('entry', moved.reversed), 'Cancel the plan, or settle it.');
+    END IF;
+    EXECUTE $q$
+      WITH mine AS MATERIALIZED (
+        SELECT e.entry_id, e.reverses FROM books.unsealed u CROSS JOIN LATERAL (
+          SELECT n.entry_id, n.reverses FROM books.entry n
+          WHERE n.entry_id = u.entry_id AND n.recorded_in = pg_current_xact_id() OFFSET 0) e
+      ), freed AS (
+        SELECT -sum(l.amount_minor) AS minor FROM mine JOIN books.leg l USING (entry_id)
+        WHERE l.account_id = $1 AND NOT EXISTS (  -- of a plan that holds nothing
+          SELECT FROM books.entry t JOIN payments.cancellation x ON t.key = 'commit:' || x.plan_id
+          WHERE t.entry_id = mine.reverses AND NOT EXISTS (
+            SELECT FROM payments.signature s WHERE s.plan_id = x.plan_id AND s.act = 'released'))
+        GROUP BY entry_id HAVING sum(l.amount_minor) < 0
+      ), gone AS (
+        SELECT CASE WHEN t.pending_id IS NOT NULL THEN t.held_minor
+                    WHEN k.is_control THEN t.amount_minor END AS minor
+        FROM mine CROSS JOIN LATERAL books.transfers_of(entry_id) t
+        JOIN books.account k ON k.account_id = t.credit_account_id
+        WHERE t.grant_code = $2 AND t.currency = $3
+      )
+      SELECT (SELECT coalesce(sum(minor), 0) FROM freed) - (SELECT coalesce(sum(minor), 0) FROM gone)
+    $q$ INTO left_minor USING moved.account_id, moved.grant_code, moved.currency::text;
+    IF left_minor > 0 THEN
+      PERFORM books.refuse('commitment_kept', jsonb_build_object(
+        'grant', moved.grant_code, 'freed_minor', left_minor, 'currency', moved.currency),
+        'Cancel the plan, or settle it.');
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER reserved_check AFTER INSERT ON books.leg
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION payments.check_reserved();
 
 -- payments: files out --------------------------------------------------------------------------
 

@@ -107,6 +107,26 @@ CREATE TABLE recon.write_off (
     recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- What a processor reports of its payments its statements say again, and money is booked once: it is
+-- written off where the books are held against statements.
+CREATE FUNCTION recon.check_write_off() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    reported text;
+BEGIN
+    SELECT s.comparison INTO reported
+    FROM recon.line l JOIN recon.source s USING (source_id)
+    WHERE l.line_no = NEW.line_no AND EXISTS (
+        SELECT FROM recon.source p WHERE p.comparison = s.comparison AND p.kind = 'processor');
+    IF reported IS NOT NULL THEN
+        PERFORM books.refuse('write_off_of_reports', jsonb_build_object('comparison', reported),
+            'Write it off in the comparison with the statements.');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER write_off_check BEFORE INSERT ON recon.write_off
+    FOR EACH ROW EXECUTE FUNCTION recon.check_write_off();
+
 CREATE TABLE recon.write_off_approval (
     write_off_id bigint PRIMARY KEY REFERENCES recon.write_off,
     entry_id     bigint NOT NULL UNIQUE REFERENCES books.entry, -- where the money went

@@ -87,7 +87,7 @@ _FACTS = sql.SQL("""
                bool_and(outcome IN ('executed', 'delivered')) AS said_paid
         FROM ({reported}) AS r (instruction_ref, amount_minor, outcome)
         WHERE instruction_ref <> '' GROUP BY instruction_ref
-    ), covered AS (
+    ), covered AS MATERIALIZED (
         SELECT line_id, sum(amount_minor)::bigint AS amount_minor
         FROM ({covered}) AS c (line_id, amount_minor) GROUP BY line_id
     ), line AS MATERIALIZED (
@@ -134,11 +134,14 @@ _FACTS = sql.SQL("""
                coalesce(s.returned, 0) AS taken_back,
                coalesce(b.paid, 0) AS paid, coalesce(b.returned, 0) AS came_back,
                coalesce(b.payments, 0) AS payments, b.last_on,
+               coalesce(o.amount_minor, 0) AS taken_off,
                coalesce(b.paid, 0) - coalesce(b.returned, 0) + coalesce(b.covered, 0)
+                   + coalesce(o.amount_minor, 0)
                    - (coalesce(h.posted, 0) + coalesce(s.paid, 0) - coalesce(s.returned, 0)) AS gap
         FROM known LEFT JOIN expected e USING (instruction_ref)
         LEFT JOIN reported r USING (instruction_ref) LEFT JOIN booked b USING (instruction_ref)
         LEFT JOIN held h USING (instruction_ref) LEFT JOIN single s USING (instruction_ref)
+        LEFT JOIN covered o ON o.line_id = known.instruction_ref
     )
 """)
 
@@ -168,6 +171,9 @@ _COMPARED = sql.SQL("""
         UNION ALL
         SELECT 'missing', f.planned, f.held AND NOT (f.said_paid AND f.reported > 0)
         WHERE f.gap = 0 AND NOT f.open AND greatest(f.posted, f.paid) = 0 AND f.planned > 0
+        UNION ALL
+        SELECT CASE WHEN f.paid = 0 THEN 'missing' ELSE 'short' END, f.taken_off, true
+        WHERE f.gap = 0 AND f.taken_off > 0
         UNION ALL
         SELECT 'returned', greatest(f.taken_back, f.came_back), true
         WHERE f.gap = 0 AND greatest(f.taken_back, f.came_back) > 0
@@ -221,9 +227,11 @@ def compare(
     amount_minor, outcome) what the provider says was executed, net of returns; `booked` (line_id,
     instruction_ref or '', amount_minor signed with payments below 0, kind payment | return | fee |
     funding | other, booked_on) the statement; `covered` (line_id, amount_minor signed as the line)
-    what entries recorded outside instructions say of statement lines. `params` are the named
-    parameters of all four (`late_after` is taken). Payments booked after `late_after` are late.
-    The books are read from `books.transfer`.
+    what entries recorded outside instructions say of statement lines, and (instruction_ref,
+    amount_minor) what two people have taken off the books' net of an instruction that no statement
+    shows; a line's id is no instruction's. `params` are the named parameters of all four
+    (`late_after` is taken). Payments booked after `late_after` are late. The books are read from
+    `books.transfer`.
     """
     facts = _FACTS.format(expected=expected, reported=reported, booked=booked, covered=covered)
     values = {**params, "late_after": late_after}

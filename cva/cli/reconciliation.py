@@ -1,4 +1,4 @@
-"""`cva ledger import|match|unmatch|write-off|exceptions`: lines of two sides, and what is open."""
+"""`cva ledger import|match|unmatch|write-off|write-offs|exceptions|assign|answer`: what is open."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ MATCH_UNREADABLE = Problem(
 NOTHING_TO_DO = Problem(
     "write_off_of_what",
     "Neither a line to propose nor a write-off to approve was named.",
-    "Give the number of a line, or --approve with the number of a write-off and its --grant.",
+    "Give the number of a line, or --approve with the number of a write-off, --amount and --grant.",
     Answer.USAGE,
 )
 SHOWN_MAX = 100
@@ -37,7 +37,8 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to `cva ledger`."""
     for name, command in (
         ("import", bring_in), ("match", match), ("unmatch", unmatch), ("write-off", write_off),
-        ("exceptions", list_exceptions),
+        ("write-offs", list_write_offs), ("exceptions", list_exceptions), ("assign", assign),
+        ("answer", answer),
     ):  # fmt: skip
         app.command(name)(command)
 
@@ -109,6 +110,7 @@ def unmatch(
 def write_off(
     line: int | None = typer.Argument(None, help="The line whose open amount is proposed."),
     approve: int | None = typer.Option(None, help="The number of a write-off to approve."),
+    amount: str = typer.Option("", help="What is approved, as `cva ledger write-offs` shows it."),
     grant: str = typer.Option("", help="The code of the grant that bears it."),
     reason: str = REASON,
 ) -> None:
@@ -116,15 +118,61 @@ def write_off(
     session = open_session()
     with session.transaction() as conn:
         act, at = _act(session, reason), session.clock.now()
-        if approve is not None and grant:
-            done = matching.approve_write_off(conn, approve, grant, act, at=at)
-            say(f"The write-off {approve} is approved and booked: {done}.")
+        if approve is not None and grant and amount:
+            currency = matches.write_off(conn, approve).currency
+            seen = parse_amount(amount, currency, negative=True)
+            done = matching.approve_write_off(conn, approve, seen, grant, act, at=at)
+            said = f"{Money(seen, currency)} is approved and booked: {done}."
+            say(f"The write-off {approve} of {said}")
         elif line is not None and approve is None:
             proposed = matching.propose_write_off(conn, line, act, at=at)
-            amount = Money(proposed.amount_minor, proposed.currency)
-            say(f"The write-off {proposed.write_off_id} of {amount} waits for a second person.")
+            open_amount = Money(proposed.amount_minor, proposed.currency)
+            say(
+                f"The write-off {proposed.write_off_id} of {open_amount} waits for a second person."
+            )
         else:
             raise NOTHING_TO_DO.refusal()
+
+
+def list_write_offs(
+    comparison: str | None = typer.Argument(None, help="One comparison; default all."),
+    shape: Shape = SHAPE,
+) -> None:
+    """List the write-offs that wait for a second person: what, how much, who proposed it, why."""
+    session = open_session()
+    with session.reading() as conn:
+        waiting = matching.waiting_write_offs(conn, comparison)
+    show(
+        ["write-off", "comparison", "side", "line", "amount", "since", "proposed by", "statement",
+         "reason"],
+        [(w.write_off_id, w.comparison, w.side.value, w.line_no,
+          Money(w.amount_minor, w.currency), w.value_on, w.proposed_by,
+          f"{w.statement_id}/{w.line_id}", w.reason) for w in waiting],
+        shape, below=("reason", "statement", "proposed by", "since", "side"),
+    )  # fmt: skip
+
+
+def assign(
+    exception: int = typer.Argument(help="Its number, as `cva ledger exceptions` shows it."),
+    owner: str = typer.Option(..., "--to", help="A role, or somebody's login."),
+    reason: str = REASON,
+) -> None:
+    """Give an open difference to another owner."""
+    session = open_session()
+    with session.transaction() as conn:
+        matching.assign(conn, exception, owner, _act(session, reason), at=session.clock.now())
+    say(f"The exception {exception} is with {owner}.")
+
+
+def answer(
+    exception: int = typer.Argument(help="Its number, as `cva ledger exceptions` shows it."),
+    reason: str = REASON,
+) -> None:
+    """Answer a line that came again with other content; the content taken first stands."""
+    session = open_session()
+    with session.transaction() as conn:
+        done = matching.answer(conn, exception, _act(session, reason), at=session.clock.now())
+    say(f"The exception {exception} {'is' if done else 'was already'} answered.")
 
 
 def list_exceptions(
@@ -161,9 +209,10 @@ def _show_found(found: Found, shape: Shape) -> None:
 
 def _show_exceptions(found: list[exceptions.OpenException], shape: Shape) -> None:
     show(
-        ["line", "side", "difference", "amount", "since", "age", "owner", "told"],
-        [(e.line_no, e.side.value, e.name.value, Money(e.amount_minor, e.currency), e.value_on,
-          e.bucket, e.owner, matching.TOLD[e.level]) for e in found],
+        ["line", "exception", "side", "difference", "amount", "since", "age", "owner", "told"],
+        [(e.line_no, e.exception_id, e.side.value, e.name.value,
+          Money(e.amount_minor, e.currency), e.value_on, e.bucket, e.owner,
+          matching.TOLD[e.level]) for e in found],
         shape, below=("told", "owner", "age"),
     )  # fmt: skip
 

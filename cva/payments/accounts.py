@@ -33,6 +33,13 @@ from ledgers.entries import Leg
 from ledgers.events import How
 from ledgers.journal import templates
 from ledgers.plans import AccountName, Template
+from ledgers.problems import Problem
+
+COMMITMENT_KEPT = Problem(
+    "commitment_kept",
+    "The entry would free {freed} of the grant {grant} that plans have reserved.",
+    "Cancel the plan, or settle it: its budget is freed with it.",
+)
 
 MEMO = "M"
 

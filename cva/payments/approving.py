@@ -4,7 +4,8 @@ Preparer, approvers and releaser are pairwise different people with the role *fi
 holds that, this module only asks for the passphrase that opens the signing key. The approval that
 completes the required number commits the grant's budget in the same transaction: a plan that does
 not fit is refused, also when two plans are approved at the same moment, because the account of the
-available budget may not go below zero.
+available budget may not go below zero. From then on it is freed by cancelling the plan or by what
+becomes of its lines, which the database holds too (`payments.check_reserved`).
 """
 
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ APPROVALS_MISSING = Problem(
     "approvals_missing",
     "The plan has {given} of {needed} approvals.",
     "Ask the missing approvers.",
+)
+COMMITMENT_MISSING = Problem(
+    "commitment_missing",
+    "Nothing of the grant's budget is reserved for the plan {plan}.",
+    "Cancel the plan and prepare it again; its last approval reserves the budget.",
 )
 
 

@@ -2,8 +2,8 @@
 
 What an event debits and credits stands in `ledgers/journal.yaml`, and nowhere else: here only the
 facts are put together, the amounts among them are read, and what is planned is recorded. Recorded
-by hand is every event but those that plans, reports and settlements record themselves, line by line
-with their instructions: holds, and what becomes of them.
+by hand is every event but those that plans, reports and settlements record themselves: holds and
+what becomes of them, what is reserved of a budget, what expires.
 
 Of a mass event (a claim on a wallet, a load that was found) one line is recorded at a time. Facts
 that only make the journal's own key (a bank reference, an agreement) may be left out: the key that
@@ -59,6 +59,11 @@ _NAMED = frozenset({"grant", "to_grant", "provider"})
 _BOOLEANS = {"yes": True, "true": True, "no": False, "false": False}
 # What an event says that does not say otherwise: as it was before there was a choice.
 _USUAL: Mapping[str, object] = {"receivable": False}
+# Events that a step of a plan or a report records, and nobody by hand: what a plan has reserved of
+# a budget is freed by what becomes of the plan.
+_OF_PLANS = frozenset(
+    {"commitment", "commitment_released", "commitment_liquidated", "balance_expired"}
+)
 
 _CONTRACT = """
     SELECT p.document->'provider'->>'code', p.document->>'currency',
@@ -105,7 +110,9 @@ def known_events() -> dict[str, Event]:
     return {
         code: event
         for code, event in events().items()
-        if event.postings and not bound & {posting.how for posting in event.postings}
+        if event.postings
+        and code not in _OF_PLANS
+        and not bound & {posting.how for posting in event.postings}
     }
 
 

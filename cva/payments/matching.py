@@ -5,15 +5,16 @@ statements on theirs. A second one, `CODE/reports`, holds the books against its 
 line. A list that no provider sent through its channel can come as a CSV file.
 
 A write-off moves the books to the world: what a statement shows and the books do not is booked to
-losses or other income, and what the books show and no statement does is taken back. The entry of a
-write-off is not itself a line to match: the write-off has cleared what it stands for.
+losses or other income, and what the books show and no statement does is taken back. Money is
+written off against statements only: the reports say the same payments again. The entry of a
+write-off is not itself a line to match with statements: it has cleared what it stands for.
 
 Whoever matches is a finance officer; two of them write off.
 """
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -50,6 +51,12 @@ ACCOUNT_OF_COMPARISON_UNKNOWN = Problem(
     "Book the difference by an entry of your own, and match the line with it.",
 )
 
+WRITE_OFF_NOT_SEEN = Problem(
+    "write_off_not_seen",
+    "The write-off {write_off} is not of {given}.",
+    "Look at it with `cva ledger write-offs`, and approve the amount that stands there.",
+)
+
 # Who works on a difference of each name.
 OWNERS: Mapping[Name, str] = {
     **dict.fromkeys(Name, "finance"), Name.SHORT: "programme", Name.RETURNED: "programme",
@@ -79,13 +86,14 @@ class Brought:
 
 
 # The file an instruction went out with is its group: some banks book a whole file as one movement.
+# Against reports, the entry of a write-off is the payment or return that it stands for.
 _BOOKS = sql.SQL("""
     SELECT e.entry_ref, p.kind || '/' || p.line, p.debit_minor - p.credit_minor, p.currency,
            e.effective_on, e.effective_on,
-           CASE WHEN starts_with(e.key, 'fee/') THEN 'fee' WHEN p.instruction_ref IS NULL
+           CASE WHEN starts_with(e.key, 'fee/') THEN 'fee' WHEN r.ref IS NULL
                 THEN 'funding' WHEN p.debit_minor > 0 THEN 'return' ELSE 'payment' END,
-           CASE WHEN starts_with(e.key, 'fee/') THEN e.key ELSE coalesce(p.instruction_ref, '') END,
-           CASE WHEN p.instruction_ref IS NULL THEN 'FUNDING' ELSE '' END,
+           CASE WHEN starts_with(e.key, 'fee/') THEN e.key ELSE coalesce(r.ref, '') END,
+           CASE WHEN r.ref IS NULL THEN 'FUNDING' ELSE '' END,
            ARRAY(SELECT f.message_id FROM payments.line l JOIN payments.file f
                    ON f.plan_id = l.plan_id AND l.line_no BETWEEN f.first_line AND f.last_line
                  WHERE l.instruction_ref = p.instruction_ref
@@ -93,9 +101,15 @@ _BOOKS = sql.SQL("""
                  ORDER BY f.message_id),
            ''
     FROM books.posting p JOIN books.entry e USING (entry_id) JOIN books.account a USING (account_id)
+    LEFT JOIN (SELECT y.entry_id, CASE WHEN s.side = 'theirs' AND n.kind IN ('payment', 'return')
+                                       THEN nullif(n.ref, '') END AS ref
+               FROM recon.write_off_approval y JOIN recon.write_off x USING (write_off_id)
+               JOIN recon.line n USING (line_no) JOIN recon.source s USING (source_id)) w
+      ON w.entry_id = e.entry_id
+    CROSS JOIN LATERAL (SELECT coalesce(p.instruction_ref, w.ref) AS ref) r
     WHERE a.provider = %(provider)s AND a.chart_code IN ('1010', '1110')
-      AND p.stage = 'posted' AND p.layer = 'A' AND (%(all)s OR p.instruction_ref IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM recon.write_off_approval w WHERE w.entry_id = e.entry_id)
+      AND p.stage = 'posted' AND p.layer = 'A'
+      AND CASE WHEN %(all)s THEN w.entry_id IS NULL ELSE r.ref IS NOT NULL END
 """)
 
 _STATEMENTS = sql.SQL("""
@@ -230,25 +244,58 @@ def propose_write_off(conn: Connection, line_no: int, act: Act, *, at: datetime)
     return proposed
 
 
+def waiting_write_offs(conn: Connection, comparison: str | None = None) -> list[WriteOff]:
+    """Return what waits for a second person, oldest first; who proposed it by their login."""
+    logins: dict[str, str] = dict(
+        conn.execute("SELECT person_id, login FROM staff.person").fetchall()
+    )
+    return [
+        replace(one, proposed_by=logins.get(one.proposed_by, one.proposed_by))
+        for one in matches.write_offs(conn, comparison)
+    ]
+
+
 def approve_write_off(
-    conn: Connection, write_off_id: int, grant: str, act: Act, *, at: datetime
+    conn: Connection, write_off_id: int, seen_minor: int, grant: str, act: Act, *, at: datetime
 ) -> Match:
     """Approve somebody else's write-off and book it on the grant.
 
-    Raises `comparison_without_account` and as `matches.approve_write_off` does.
+    `seen_minor` is the amount that the second person has looked at, signed as the line's. Raises
+    `write_off_not_seen`, `comparison_without_account` and as `matches.approve_write_off` does.
     """
     staff.require(conn, act.by, "finance")
-    entry_ref = _book(conn, matches.write_off(conn, write_off_id), grant, act, at)
+    proposed = matches.write_off(conn, write_off_id)
+    if proposed.amount_minor != seen_minor:
+        facts = {"given_minor": seen_minor, "currency": proposed.currency}
+        raise WRITE_OFF_NOT_SEEN.refusal(write_off=write_off_id, **money.with_amounts(facts))
+    entry_ref = _book(conn, proposed, grant, act, at)
     made = matches.approve_write_off(conn, write_off_id, entry_ref, act)
     _acted(conn, "approve_write_off", write_off_id, {"entry": entry_ref}, act.by, at)
     return made
 
 
 def assign(conn: Connection, exception_id: int, owner: str, act: Act, *, at: datetime) -> None:
-    """Give an exception to another owner. Raises `exception_unknown`, `role_missing`."""
+    """Give an exception to another owner: a role, or a person by their login.
+
+    Raises `exception_unknown`, `person_unknown`, `match_without_reason`, `role_missing`.
+    """
     staff.require(conn, act.by, "finance")
+    if owner not in set(staff.Role):
+        staff.person_of(conn, owner)
     exceptions.assign(conn, exception_id, owner, by=act.by, reason=act.reason)
-    _acted(conn, "assign", exception_id, {"owner": owner}, act.by, at)
+    _acted(conn, "assign", exception_id, {"owner": owner}, act.by, at, again=True)
+
+
+def answer(conn: Connection, exception_id: int, act: Act, *, at: datetime) -> bool:
+    """Answer a line that came again with other content; False where it was answered before.
+
+    Raises `exception_unknown`, `exception_not_answerable`, `match_without_reason`, `role_missing`.
+    """
+    staff.require(conn, act.by, "finance")
+    answered = exceptions.answer(conn, exception_id, by=act.by, reason=act.reason)
+    if answered:
+        _acted(conn, "answer", exception_id, {"reason": act.reason}, act.by, at)
+    return answered
 
 
 def _books_of(comparison: str) -> Source:
@@ -256,18 +303,13 @@ def _books_of(comparison: str) -> Source:
 
 
 def _book(conn: Connection, proposed: WriteOff, grant: str, act: Act, at: datetime) -> str:
-    provider = proposed.comparison.split("/", 1)[0]
+    provider = proposed.comparison  # of its statements: a list beside them has no account
     row = conn.execute(_ACCOUNT, (provider, proposed.currency)).fetchone()
     if row is None:
         raise ACCOUNT_OF_COMPARISON_UNKNOWN.refusal(
             comparison=proposed.comparison, currency=proposed.currency
         )
-    side = conn.execute(
-        "SELECT s.side FROM recon.line l JOIN recon.source s USING (source_id) WHERE line_no = %s",
-        (proposed.line_no,),
-    ).fetchone()
-    theirs = side is not None and side[0] == Side.THEIRS
-    moves = proposed.amount_minor if theirs else -proposed.amount_minor
+    moves = proposed.amount_minor * (1 if proposed.side is Side.THEIRS else -1)
     other = open_account(conn, "5210" if moves < 0 else "4030", proposed.currency, act.on)
     head = EntryHead(
         entry_ref=new_id("je", at), key=f"write_off/{proposed.write_off_id}",
@@ -282,11 +324,13 @@ def _book(conn: Connection, proposed: WriteOff, grant: str, act: Act, at: dateti
 
 
 def _acted(
-    conn: Connection, verb: str, number: int, body: Mapping[str, object], by: str, at: datetime
-) -> None:
+    conn: Connection, verb: str, number: int, body: Mapping[str, object], by: str, at: datetime,
+    *, again: bool = False,
+) -> None:  # fmt: skip
+    key = f"{verb}:{number}:{new_id('act', at)}" if again else f"{verb}:{number}"
     acts.record(
-        conn, key=f"{verb}:{number}", verb=verb, object_id=str(number), body=body, person_id=by,
-        at=at, answer={"number": number},
+        conn, key=key, verb=verb, object_id=str(number), body=body, person_id=by, at=at,
+        answer={"number": number},
     )  # fmt: skip
 
 

@@ -89,7 +89,8 @@ _BOOKED = sql.SQL("""
 
 # Fees that are in the books: `funding.book_fees` names the statement line in the entry's key. And
 # what people or rules have matched with other entries, or two people have written off: a matched
-# line of a plan is not said twice, its instruction is in the books' net already.
+# line of a plan is not said twice, its instruction is in the books' net already. What two people
+# have written off of the books' own lines is taken off that net: no statement shows it.
 _COVERED = sql.SQL("""
     SELECT substr(e.key, 5) AS line_id, l.amount_minor
     FROM books.entry e JOIN books.leg l USING (entry_id) JOIN books.account a USING (account_id)
@@ -108,6 +109,19 @@ _COVERED = sql.SQL("""
            OR (b.plan_id IS NULL OR b.kind NOT IN ('payment', 'return'))
               AND NOT EXISTS (SELECT FROM books.entry f WHERE f.key = concat_ws(
                     '/', 'fee', b.provider, b.account, b.statement_id, b.line_id)))
+    UNION ALL
+    SELECT t.instruction_ref, -c.applied_minor
+    FROM recon.source s
+    JOIN recon.line l USING (source_id)
+    JOIN recon.write_off w USING (line_no)
+    JOIN recon.run r USING (write_off_id)
+    JOIN recon.clearing c ON (c.run_id, c.line_no) = (r.run_id, l.line_no)
+    JOIN books.entry e ON e.entry_ref = l.statement_id
+    JOIN books.transfer t ON t.transfer_id = (e.entry_id << 24)
+      | CASE WHEN l.line_id ~ '^transfer/[0-9]{1,8}$' THEN substr(l.line_id, 10)::bigint END
+    WHERE s.side = 'ours' AND s.code = s.comparison || ' books'
+      AND s.comparison IN (SELECT provider FROM payments.plan WHERE cycle_id = %(cycle)s)
+      AND t.instruction_ref IS NOT NULL
 """)
 
 

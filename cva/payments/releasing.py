@@ -83,7 +83,8 @@ def release(
 
     The same person again gets the same answer. `progress` is told how often a line has gone through
     one of the two stages. Raises `approvals_missing`, `preparer_may_not_sign`,
-    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`, `plan_overlaps`.
+    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`, `plan_overlaps`,
+    `commitment_missing`.
     """
     plan = planning.load(conn, plan_id)
     key, body = f"release:{plan_id}:{person_id}", {"digest": plan.digest.hex()}

@@ -14,6 +14,7 @@ from datetime import date
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from ledgers.matching.matches import REASON_MISSING
 from ledgers.matching.rules import Name, Rule
 from ledgers.matching.sources import Side
 from ledgers.problems import Answer, Problem
@@ -128,8 +129,8 @@ def open_suggestions(conn: Connection, comparison: str) -> list[Suggestion]:
 
 
 def assign(conn: Connection, exception_id: int, owner: str, *, by: str, reason: str) -> None:
-    """Give an exception to another owner. Raises `exception_unknown`."""
-    _require(conn, exception_id)
+    """Give an exception to another owner. Raises `exception_unknown`, `match_without_reason`."""
+    _require(conn, exception_id, reason)
     conn.execute(
         "INSERT INTO recon.assignment (exception_id, owner, reason, recorded_by)"
         " VALUES (%s, %s, %s, %s)",
@@ -137,21 +138,25 @@ def assign(conn: Connection, exception_id: int, owner: str, *, by: str, reason: 
     )
 
 
-def answer(conn: Connection, exception_id: int, *, by: str, reason: str) -> None:
-    """Close a `line_changed` exception with what the source said; a second answer changes nothing.
+def answer(conn: Connection, exception_id: int, *, by: str, reason: str) -> bool:
+    """Close a `line_changed` exception with what the source said; False: it was answered before.
 
-    Raises `exception_unknown`, and `exception_not_answerable` for any other name.
+    Raises `exception_unknown`, `match_without_reason`, and `exception_not_answerable` for any other
+    name.
     """
-    _require(conn, exception_id)
+    _require(conn, exception_id, reason)
     with refusals():
-        conn.execute(
+        done = conn.execute(
             "INSERT INTO recon.answer (exception_id, reason, recorded_by) VALUES (%s, %s, %s)"
             " ON CONFLICT (exception_id) DO NOTHING",
             (exception_id, reason, by),
         )
+    return done.rowcount > 0
 
 
-def _require(conn: Connection, exception_id: int) -> None:
+def _require(conn: Connection, exception_id: int, reason: str) -> None:
+    if not reason.strip():
+        raise REASON_MISSING.refusal()
     row = conn.execute(
         "SELECT FROM recon.exception WHERE exception_id = %s", (exception_id,)
     ).fetchone()

@@ -8,11 +8,13 @@ transaction; the database refuses whatever would take more.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from psycopg import Connection
 
 from ledgers.matching.rules import VERSIONS, Rule
 from ledgers.matching.running import Act, wait_for_turn
+from ledgers.matching.sources import Side
 from ledgers.problems import Answer, Problem
 from ledgers.refusals import refusals
 
@@ -77,6 +79,11 @@ WRITE_OFF_BY_ONE_PERSON = Problem(
     "Let a second person approve it.",
     Answer.NOT_PERMITTED,
 )
+WRITE_OFF_OF_REPORTS = Problem(
+    "write_off_of_reports",
+    "The comparison {comparison} holds the books against reports, which move no money.",
+    "Write the difference off in the comparison with the provider's statements.",
+)
 WRITE_OFF_DIFFERS = Problem(
     "write_off_differs",
     "A write-off would clear another line or amount than was approved.",
@@ -124,7 +131,11 @@ class WriteOff:
 
     write_off_id: int
     comparison: str
+    side: Side
     line_no: int
+    statement_id: str
+    line_id: str
+    value_on: date
     amount_minor: int
     currency: str
     reason: str
@@ -172,8 +183,8 @@ _CLEARING = """
 """
 
 _WRITE_OFF = """
-    SELECT w.write_off_id, s.comparison, w.line_no, w.amount_minor, l.currency, w.reason,
-           w.proposed_by, a.write_off_id IS NOT NULL
+    SELECT w.write_off_id, s.comparison, s.side, w.line_no, l.statement_id, l.line_id, l.value_on,
+           w.amount_minor, l.currency, w.reason, w.proposed_by, a.write_off_id IS NOT NULL
     FROM recon.write_off w JOIN recon.line l USING (line_no) JOIN recon.source s USING (source_id)
     LEFT JOIN recon.write_off_approval a USING (write_off_id)
 """
@@ -228,16 +239,17 @@ def unmatch(conn: Connection, undone: Match, act: Act) -> Match:
 def propose_write_off(conn: Connection, line_no: int, act: Act) -> WriteOff:
     """Propose to write off all that is open of a line; nothing is cleared yet.
 
-    Raises `line_unknown`, `line_not_open`.
+    Raises `line_unknown`, `line_not_open`, `write_off_of_reports`.
     """
     _require_reason(act)
     wait_for_turn(conn, _comparison_of(conn, [line_no]))
-    row = conn.execute(
-        "INSERT INTO recon.write_off (line_no, amount_minor, reason, proposed_by, recorded_on)"
-        " SELECT line_no, open_minor, %s, %s, %s FROM recon.open_line WHERE line_no = %s"
-        " RETURNING write_off_id",
-        (act.reason, act.by, act.on, line_no),
-    ).fetchone()
+    with refusals():
+        row = conn.execute(
+            "INSERT INTO recon.write_off (line_no, amount_minor, reason, proposed_by, recorded_on)"
+            " SELECT line_no, open_minor, %s, %s, %s FROM recon.open_line WHERE line_no = %s"
+            " RETURNING write_off_id",
+            (act.reason, act.by, act.on, line_no),
+        ).fetchone()
     if row is None:
         raise LINE_NOT_OPEN.refusal(line=line_no, open_minor=0, wanted_minor="any")
     return write_off(conn, int(row[0]))
@@ -268,16 +280,22 @@ def write_off(conn: Connection, write_off_id: int) -> WriteOff:
     row = conn.execute(_WRITE_OFF + "WHERE w.write_off_id = %s", (write_off_id,)).fetchone()
     if row is None:
         raise WRITE_OFF_UNKNOWN.refusal(write_off=write_off_id)
-    return WriteOff(*row)
+    return _read(row)
 
 
-def write_offs(conn: Connection, comparison: str) -> list[WriteOff]:
-    """Return the write-offs of a comparison that wait for a second person, oldest first."""
+def write_offs(conn: Connection, comparison: str | None = None) -> list[WriteOff]:
+    """Return what waits for a second person, of one comparison or of all, oldest first."""
     rows = conn.execute(
-        _WRITE_OFF + "WHERE s.comparison = %s AND a.write_off_id IS NULL ORDER BY w.write_off_id",
-        (comparison,),
+        _WRITE_OFF + "WHERE a.write_off_id IS NULL AND (%(comparison)s::text IS NULL"
+        " OR s.comparison = %(comparison)s) ORDER BY w.write_off_id",
+        {"comparison": comparison},
     ).fetchall()
-    return [WriteOff(*row) for row in rows]
+    return [_read(row) for row in rows]
+
+
+def _read(row: tuple[Any, ...]) -> WriteOff:
+    number, comparison, side, *rest = row
+    return WriteOff(number, comparison, Side(side), *rest)
 
 
 def history(conn: Connection, line_no: int) -> list[Step]:

@@ -63,5 +63,37 @@ def test_lines_are_matched_unmatched_and_written_off(typed: Typed, tmp_path: Pat
     said = typed("ledger", "write-off", lines["fee"], "--reason", "the bank is silent")
     assert "of -0.50 TRY waits for a second person" in said
     assert "write_off_of_what" in typed("ledger", "write-off", "--reason", "x", ends=2)
-    one_person = ["--approve", "1", "--grant", "GR-1", "--reason", "agreed"]
-    assert "comparison_without_account" in typed("ledger", "write-off", *one_person, ends=1)
+    table = typed("ledger", "write-offs", by="omar")
+    assert max(map(len, table.splitlines())) <= 80
+    assert "the bank is silent" in table
+    assert typed.rows("ledger", "write-offs", "HALK") == [
+        {"write-off": 1, "comparison": "HALK", "side": "theirs", "line": int(lines["fee"]),
+         "amount": "-0.50", "since": "2026-02-02", "proposed by": "deniz", "statement": "S1/2",
+         "reason": "the bank is silent"},
+    ]  # fmt: skip
+    approval = ["--approve", "1", "--grant", "GR-1", "--reason", "agreed"]
+    unseen = ["ledger", "write-off", *approval]
+    assert "write_off_of_what" in typed(*unseen, ends=2, by="omar")
+    assert "write_off_not_seen" in typed(*unseen, "--amount", "0.50", ends=1, by="omar")
+    assert "comparison_without_account" in typed(*unseen, "--amount", "-0.50", ends=1)
+
+
+def test_differences_get_another_owner_and_changed_lines_an_answer(
+    typed: Typed, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs.csv"
+    for amount in ("-250.00", "-240.00"):
+        theirs.write_text(HEAD + f"S1,1,{amount},TRY,2026-03-02,payment,R1,\n", encoding="utf-8")
+        typed("ledger", "import", "HALK", "--file", str(theirs))
+    (found,) = typed.rows("ledger", "exceptions", "HALK")
+    assert (found["difference"], found["amount"], found["owner"]) == (
+        "line_changed", "10.00", "finance",
+    )  # fmt: skip
+    number, why = str(found["exception"]), ("--reason", "the bank sends the right one")
+    assert "is with omar" in typed("ledger", "assign", number, "--to", "omar", *why)
+    assert typed.rows("ledger", "exceptions", "HALK")[0]["owner"] == "omar"
+    assert "person_unknown" in typed("ledger", "assign", number, "--to", "bank", *why, ends=4)
+    assert "exception_unknown" in typed("ledger", "answer", "99", *why, ends=4)
+    assert "is answered" in typed("ledger", "answer", number, *why, by="omar")
+    assert "was already answered" in typed("ledger", "answer", number, *why)
+    assert typed.rows("ledger", "exceptions", "HALK") == []
