@@ -85,7 +85,7 @@ class Asked:
 
     `source` is a scenario file, the name of a shipped one, or a manifest; `snapshot` the two files
     of a population that is not synthetic; `lots` the seed of the draw of lots; `books` whether the
-    base path is posted.
+    base path is posted. A manifest has its own lots and says itself whether there are books.
     """
 
     source: str
@@ -234,13 +234,14 @@ def _run(
     progress: Progress | None,
 ) -> Report:
     lots = str(before["lots"]) if before else asked.lots
+    wanted = before.get("books", asked.books) if before else asked.books
+    books = bool(wanted and loaded.scenario.grants)
     with tempfile.TemporaryDirectory(prefix="scenario-", dir=work) as own:
         folder = Path(own)
         people, source = population_of(loaded.scenario, asked.snapshot, folder, before)
         projection = project(loaded, people, lots, folder, progress)
-        manifest = manifest_of(loaded, people, source, lots, version("cva"))
+        manifest = manifest_of(loaded, people, source, lots, version("cva"), books=books)
         extra = [_tries(projection, folder, lots)] if source == SYNTHETIC else []
-        books = asked.books and loaded.scenario.grants
         extra += [simulated_books(projection, folder)] if books else []
         report = report_of(projection, manifest, list(filter(None, extra)))
         with report_folder.placed(asked.out) as out:

@@ -59,7 +59,7 @@ def _plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _plain(item) for name, item in sorted(value.items())}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

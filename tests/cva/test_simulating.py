@@ -109,13 +109,35 @@ def test_a_manifest_run_again_is_the_same_bytes_with_another_number_of_threads(
 ) -> None:
     monkeypatch.setattr(courses, "THREADS", 1)
 
-    simulate(Asked(str(first / "manifest.json"), tmp_path / "again", books=False), work)
+    simulate(Asked(str(first / "manifest.json"), tmp_path / "again"), work)
 
     one, two = contents(first), contents(tmp_path / "again")
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
     assert {"manifest.json", "report.xlsx", "report.ar.html", "report.json"} < one.keys()
     assert "households/stricter-households_that_differ.parquet" in one
+
+
+def test_the_manifest_of_a_frontier_runs_again_as_its_page_says(tmp_path: Path, work: Path) -> None:
+    scenario = written(tmp_path, SCENARIO)
+    simulate_frontier(Asked(scenario, tmp_path / "out", books=False), "500,1000", work)
+
+    again = simulate(Asked(str(tmp_path / "out" / "manifest.json"), tmp_path / "again"), work)
+
+    assert again.manifest["books"] is False
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+def test_a_manifest_with_books_posts_them_again_whatever_is_asked(
+    first: Path, tmp_path: Path, work: Path
+) -> None:
+    manifest = json.loads((first / "manifest.json").read_bytes())
+    manifest["books"] = True  # the report was made without them, so this is another figure
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+
+    with pytest.raises(Refusal, match=r"^report_differs: Run again, 1 of the tables .*: books"):
+        simulate(Asked(str(path), tmp_path / "again", books=False), work)
 
 
 def test_every_variant_is_told_in_short_and_at_length(first: Path) -> None:
@@ -301,7 +323,8 @@ def test_a_shipped_scenario_has_a_page_that_stands_for_itself(name: str, tmp_pat
     files = write_synthetic(tmp_path, asked.households, scenario.seed, scenario.start)
     people = People.of(*files, asked.represents)
     projection = project(loaded, people, "lots", tmp_path)
-    report = report_of(projection, manifest_of(loaded, people, "synthetic", "lots", "test"))
+    manifest = manifest_of(loaded, people, "synthetic", "lots", "test", books=False)
+    report = report_of(projection, manifest)
 
     own = list(Language)[SHIPPED_SCENARIOS.index(name) % len(Language)]
     for language in Language if FULL else [own]:
