@@ -25,7 +25,7 @@ from simulations.scenario.reading import Loaded
 def manifest_of(
     loaded: Loaded, people: People, source: str, lots: str, program: str, *, books: bool
 ) -> dict[str, object]:
-    """Return what the figures follow from; `source` is `synthetic` or `registry`."""
+    """Return what the figures follow from; `source` is `synthetic`, `registry` or `survey`."""
     scenario = loaded.scenario
     packs = [canonical(pack).decode() for pack in loaded.packs]
     return {
@@ -47,7 +47,7 @@ def manifest_of(
 
 def _population(people: People, source: str) -> dict[str, object]:
     facts: dict[str, object] = {"source": source, "rows": people.rows}
-    return {**facts, "represents": people.total} if source == "synthetic" else facts
+    return facts if source == "registry" else {**facts, "represents": people.total}
 
 
 def population_sha256(households: Path, members: Path) -> str:

@@ -160,11 +160,12 @@ def test_a_manifest_that_says_other_figures_is_refused(first: Path) -> None:
         report_folder.require_same(manifest, first)
 
 
-def test_a_manifest_of_a_snapshot_asks_for_that_snapshot(
-    first: Path, tmp_path: Path, work: Path
+@pytest.mark.parametrize("source", ["registry", "survey"])
+def test_a_manifest_of_files_asks_for_these_files(
+    first: Path, tmp_path: Path, work: Path, source: str
 ) -> None:
     manifest = json.loads((first / "manifest.json").read_bytes())
-    manifest["population"]["source"] = "registry"
+    manifest["population"]["source"] = source
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(manifest), encoding="utf-8")
     others = write_synthetic(tmp_path / "others", 400, 8, MARCH)
