@@ -46,6 +46,7 @@ from simulations.report.page import write_page
 from simulations.report.parts import Part
 from simulations.report.wording import Language
 from simulations.report.workbook import write_workbook
+from simulations.scenario.comparing import require_comparable
 from simulations.scenario.model import Frontier, Scenario, Variant
 from simulations.scenario.reading import Loaded, fitted
 from simulations.snapshots import write_synthetic
@@ -116,13 +117,15 @@ def simulate_both(
 ) -> Report:
     """Compare the scenario asked for with the rules and values of a second one.
 
-    Raises what `simulate` raises.
+    Raises `scenarios_apart` and what `simulate` raises.
     """
     report_folder.check(asked.out)
     (first, _), (other, _) = loaded_from(asked.source), loaded_from(second)
+    people_given = asked.snapshot is not None
+    require_comparable(first.scenario, other.scenario, people_given=people_given)
     variant = Variant(
         code=other.scenario.code, name=other.scenario.title, pack=Path(second).name,
-        indexation=other.scenario.indexation,
+        indexation=other.scenario.indexation, is_indexed=other.scenario.indexation is not None,
     )  # fmt: skip
     changes = {"question": "comparison", "variants": (variant,)}
     scenario = first.scenario.model_copy(update=changes)

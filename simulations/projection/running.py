@@ -82,9 +82,11 @@ def _run_all(loaded: Loaded, runner: Runner, progress: Progress | None) -> dict[
 
 
 def indexation_of(scenario: Scenario, course: str) -> Indexation | None:
-    """Return the course's own indexation, or the scenario's."""
-    own = {variant.code: variant.indexation for variant in scenario.variants}
-    return own.get(course) or scenario.indexation
+    """Return the course's own indexation, or the scenario's; None where its value stays."""
+    own = {variant.code: variant for variant in scenario.variants}.get(course)
+    if own is None:
+        return scenario.indexation
+    return own.indexation or scenario.indexation if own.is_indexed else None
 
 
 def base_values(projection: Projection) -> Ints:

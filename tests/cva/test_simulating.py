@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,14 @@ from cva.programmes.loading import SHIPPED, load
 from cva.registry.importing import import_file
 from cva.scenario_sources import programme_pack
 from cva.simulated_books import books_part
-from cva.simulating import Asked, export_snapshot, simulate, simulate_frontier, write_again
+from cva.simulating import (
+    Asked,
+    export_snapshot,
+    simulate,
+    simulate_both,
+    simulate_frontier,
+    write_again,
+)
 from eligibility.rules.checked import load_pack
 from eligibility.selection import Quota, Selection
 from ledgers.problems import Refusal
@@ -173,6 +181,66 @@ def test_a_manifest_of_files_asks_for_these_files(
     for snapshot in (None, others):
         with pytest.raises(Refusal, match=r"^manifest_population"):
             simulate(Asked(str(path), tmp_path / "two", snapshot, books=False), work)
+
+
+# --- two scenarios -----------------------------------------------------------------------------
+
+
+def two(folder: Path, *changes: tuple[str, str]) -> tuple[str, str]:
+    """The small scenario with a value that follows prices, and another with some changes."""
+    indexed = changed(
+        ("inflation: {annual: 0}", "inflation: {annual: 0.50}"),
+        ("prices:\n", "indexation: {follows: prices, every_months: 1}\nprices:\n"),
+    )
+    other = indexed.replace("code: small", "code: other")
+    for old, new in changes:
+        assert old in other
+        other = other.replace(old, new)
+    first = written(folder, indexed)
+    (folder / "other.yaml").write_text(other, encoding="utf-8")
+    return first, str(folder / "other.yaml")
+
+
+def test_a_value_that_follows_prices_is_compared_with_one_that_stays(
+    tmp_path: Path, work: Path
+) -> None:
+    stays = ("indexation: {follows: prices, every_months: 1}\n", "")
+    first, other = two(tmp_path, stays, ("seed: 7", "seed: 8"))
+
+    report = simulate_both(Asked(first, tmp_path / "out", books=False), other, work)
+
+    difference = report.tables["difference_try_other"].frame["difference_minor"].tolist()
+    need = report.tables["cost_try"].frame["need_minor"].tolist()
+    assert difference[0] == 0
+    # Prices rise by half a year: what stays costs less from month to month.
+    assert all(later < before for before, later in pairwise(difference))
+    assert need[5] + difference[5] <= need[0]  # nobody comes, some leave, the value is the old one
+    page = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert page["scenario"]["variants"][0]["is_indexed"] is False
+
+
+def test_scenarios_that_differ_in_more_than_rules_are_not_compared(
+    tmp_path: Path, work: Path
+) -> None:
+    first, other = two(
+        tmp_path,
+        ("months: 6\nseed", "months: 5\nseed"),
+        ("exits: 0.01", "exits: 0.02\n  take_up: 0.5"),
+        ("annual: 0.50", "annual: 0.40"),
+        ("amount: 100000.00", "amount: 90000.00"),
+        ("grants:\n", "costs: {fee_each: 2.00}\ngrants:\n"),
+        ("every_months: 6", "every_months: 3"),
+        ("{households: 400}", "{households: 500}"),
+    )
+    fields = ("caseload.exits, caseload.take_up, costs.fee_each, grants, months,"
+              " population.synthetic, prices.inflation, rules.every_months")  # fmt: skip
+
+    with pytest.raises(Refusal, match=rf"^scenarios_apart: .*: {fields}\."):
+        simulate_both(Asked(first, tmp_path / "out", books=False), other, work)
+    snapshot = write_synthetic(tmp_path / "snapshot", 400, 7, MARCH)
+    with pytest.raises(Refusal, match=r"^scenarios_apart: .*: .* months, prices\.inflation"):
+        simulate_both(Asked(first, tmp_path / "out", snapshot, books=False), other, work)
+    assert not (tmp_path / "out").exists()
 
 
 # --- what the real cycle selects ---------------------------------------------------------------
