@@ -250,11 +250,15 @@ def essn(
             (
                 f"{month:%Y-%m}",
                 "not published" if amount is None else Money(amount, CURRENCY),
+                Money(said.stated_minor, CURRENCY) if said.stated_minor else "",
                 "; ".join(f"{part.name.value}: {part.why}" for part in told),
                 " ".join(dict.fromkeys(part.source for part in told)),
             )
         )
-    show(["month", "transfer", "why", "source"], rows, shape, below=("why", "source"))
+    show(
+        ["month", "transfer", "published of it", "why", "source"], rows, shape,
+        below=("why", "source"),
+    )  # fmt: skip
 
 
 @app.command()

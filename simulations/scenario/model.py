@@ -230,14 +230,14 @@ class Stress(BaseModel):
 class Inflation(BaseModel):
     """Consumer prices: their own rise in a year, and the share of a move of the dollar passed on.
 
-    `monthly` writes the months down instead.
+    `monthly` writes the months down instead: 0.02 is 2 %, and no month takes all of a price away.
     """
 
     model_config = STRICT
 
     annual: Assumption | None = None
     passed_on: Assumption = NEVER
-    monthly: tuple[Number, ...] = ()
+    monthly: tuple[Annotated[Number, Field(gt=-1, le=10)], ...] = ()
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -170,10 +170,11 @@ def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -
     assert projection.base.base.due[0, 0] == 95
 
 
-def test_weights_of_zero_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1e-7, 2e8, float("inf"), float("nan"), None])
+def test_weights_that_nobody_stands_for_are_refused(tmp_path: Path, weight: float | None) -> None:
     people = village(tmp_path)
     table = pq.read_table(people.households)
-    weights = pa.array([0.0, *[2.0] * 29])
+    weights = pa.array([weight, *[2.0] * 29])
     pq.write_table(table.append_column("weight", weights), people.households)
 
     with pytest.raises(Refusal, match=r"^population_weights: 1 household") as refused:

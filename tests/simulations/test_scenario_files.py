@@ -102,6 +102,12 @@ def with_overlay(line: str) -> str:
         ),
         (changed(("seed: 7", "seed: 7\nsead: 8")), "field_unknown", 8, "sead"),
         (
+            changed(("{annual: 0}", "{monthly: [0.02, -2, 0.02, 0.02, 0.02, 0.02]}")),
+            "field_wrong",
+            18,
+            "more than -1",
+        ),
+        (
             changed(("caseload:\n", f"{NOT_INDEXED}caseload:\n")),
             "field_wrong",
             15,
