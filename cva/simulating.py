@@ -18,7 +18,6 @@ from sqlalchemy import Engine
 
 from cva import staff
 from cva.database.connect import transaction
-from cva.progress import Progress
 from cva.registry.snapshot import Snapshot, write_snapshot
 from cva.scenario_sources import (
     SYNTHETIC,
@@ -35,7 +34,7 @@ from simulations.projection.courses import People, Runner
 from simulations.projection.drawing import first_held_minor
 from simulations.projection.ledger import held_minor
 from simulations.projection.prices import known_record
-from simulations.projection.running import Projection, project
+from simulations.projection.running import NOBODY, Projection, Steps, project
 from simulations.rates import ecb_record
 from simulations.report import folder as report_folder
 from simulations.report.assumed import tries_part
@@ -97,7 +96,7 @@ class Asked:
     language: Language = Language.EN
 
 
-def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Report:
+def simulate(asked: Asked, work: Path, progress: Steps = NOBODY) -> Report:
     """Run what is asked for, write the report's folder and return the report.
 
     `work` is a closed folder for what exists only meanwhile. Raises `scenario_refused`,
@@ -112,9 +111,7 @@ def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Repo
     return report
 
 
-def simulate_both(
-    asked: Asked, second: str, work: Path, progress: Progress | None = None
-) -> Report:
+def simulate_both(asked: Asked, second: str, work: Path, progress: Steps = NOBODY) -> Report:
     """Compare the scenario asked for with the rules and values of a second one.
 
     Raises `scenarios_apart` and what `simulate` raises.
@@ -133,9 +130,7 @@ def simulate_both(
     return _run(asked, loaded, None, work, progress)
 
 
-def simulate_frontier(
-    asked: Asked, values: str, work: Path, progress: Progress | None = None
-) -> Report:
+def simulate_frontier(asked: Asked, values: str, work: Path, progress: Steps = NOBODY) -> Report:
     """Say what transfer values reach: those named (`500,750`), or those of the scenario.
 
     Raises `amount_unreadable`, `frontier_values_few` and what `simulate` raises.
@@ -156,9 +151,7 @@ def simulate_frontier(
     return _run(asked, loaded, None, work, progress)
 
 
-def simulate_backtest(
-    asked: Asked, known: str, work: Path, progress: Progress | None = None
-) -> Report:
+def simulate_backtest(asked: Asked, known: str, work: Path, progress: Steps = NOBODY) -> Report:
     """Tell a budget with what was known at the end of the month `known`, beside what came.
 
     The scenario is moved as a whole: as many months after `known` as it is written. Raises
@@ -234,7 +227,7 @@ def _run(
     loaded: Loaded,
     before: dict[str, object] | None,
     work: Path,
-    progress: Progress | None,
+    progress: Steps,
 ) -> Report:
     lots = str(before["lots"]) if before else asked.lots
     wanted = before.get("books", asked.books) if before else asked.books

@@ -1,11 +1,12 @@
 """A scenario from its population to its outcomes: the rules of every course, then the months.
 
-Progress counts households that went through rules once, and can be stopped anywhere: nothing but
-files in a folder of the caller's comes to exist.
+Progress counts households that went through rules once, then months that were booked in a draw, and
+can be stopped anywhere: nothing but files in a folder of the caller's comes to exist.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from simulations.scenario.model import Indexation, Scenario
 from simulations.scenario.reading import Loaded
 
 Progress = Callable[[int, int | None], None]
+Steps = Sequence[Progress | None]
+NOBODY: Steps = (None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,25 +46,29 @@ class Projection:
 
 
 def project(
-    loaded: Loaded, people: People, lots: str, folder: Path, progress: Progress | None = None
+    loaded: Loaded, people: People, lots: str, folder: Path, progress: Steps = NOBODY
 ) -> Projection:
     """Run a scenario on a population; decisions of every rule run stay in `folder`.
 
     `lots` is the published seed of the draw of lots between households of one score: the cycle's
-    id where a cycle is to be foretold. Raises what the rules and the paths raise.
+    id where a cycle is to be foretold. `progress` is told of households under rules and of months
+    of draws. Raises what the rules and the paths raise.
     """
+    under_rules, of_draws = progress
     scenario = loaded.scenario
     packs = [course.pack for course in loaded.courses]
     terms = terms_of(scenario, people.provinces(), packs[0].currency)
     draws = draws_of(scenario, terms)
     runner = Runner(people, lots, held_minor(terms, draws.base_prices), folder)
-    runs = _run_all(loaded, runner, progress)
+    runs = _run_all(loaded, runner, under_rules)
     loads = {
         course.code: caseloads_of(course, runs[course.code], people, scenario.months)
         for course in loaded.courses
     }
+    booked = _booked(of_draws, scenario.draws, len(loads) * scenario.months)
     outcomes = {
-        code: outcome_of(draws, load, indexation_of(scenario, code)) for code, load in loads.items()
+        code: outcome_of(draws, load, indexation_of(scenario, code), booked)
+        for code, load in loads.items()
     }
     return Projection(loaded, people, draws, outcomes)
 
@@ -79,6 +86,19 @@ def _run_all(loaded: Loaded, runner: Runner, progress: Progress | None) -> dict[
         if progress is not None:
             progress(done * runner.people.rows, len(work) * runner.people.rows)
     return runs
+
+
+def _booked(progress: Progress | None, draws: int, months: int) -> Callable[[], None] | None:
+    """Return what is to be called after each of `months` months that is booked in all draws."""
+    if progress is None:
+        return None
+    done = count()
+
+    def told() -> None:
+        progress(next(done) * draws, months * draws)
+
+    told()  # none yet: the pace is that of the months alone
+    return told
 
 
 def indexation_of(scenario: Scenario, course: str) -> Indexation | None:

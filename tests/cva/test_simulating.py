@@ -498,12 +498,22 @@ def test_a_report_stays_whole_where_another_is_cancelled(
     before = contents(tmp_path / "out")
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
+        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, (interrupted, None))
     assert contents(tmp_path / "out") == before
     with pytest.raises(KeyboardInterrupt):
         half_written(tmp_path / "out")
     assert contents(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_months_of_draws_are_told_one_after_the_other(tmp_path: Path, work: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    asked = Asked(written(tmp_path), tmp_path / "out", books=False)
+    simulate(asked, work, (None, lambda done, total: told.append((done, total))))
+
+    # Three courses of six months in a hundred draws, from none to all.
+    assert told == [(100 * month, 1800) for month in range(19)]
 
 
 def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> None:
@@ -514,7 +524,7 @@ def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> No
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
+        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, (interrupted, None))
 
     # Three courses on three days: the first, and those on which one of them changes.
     assert told == [(400, 3600)]
