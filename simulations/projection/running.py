@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ledgers.money import parse_amount
 from simulations.months import months_from
 from simulations.projection.counting import caseloads_of
 from simulations.projection.courses import People, RuleRun, Runner, rule_months
 from simulations.projection.drawing import Draws, Outcome, draws_of, outcome_of
-from simulations.projection.ledger import held_minor, terms_of, values_by_group
-from simulations.randomness import Ints
+from simulations.projection.ledger import HOME, held_minor, terms_of, values_by_group
+from simulations.randomness import Floats, Ints
 from simulations.scenario.model import Indexation, Scenario
 from simulations.scenario.reading import Loaded
 
@@ -107,6 +108,23 @@ def indexation_of(scenario: Scenario, course: str) -> Indexation | None:
     if own is None:
         return scenario.indexation
     return own.indexation or scenario.indexation if own.is_indexed else None
+
+
+def adequacy_by_month(projection: Projection) -> Floats | None:
+    """Return what a person gets as a share of the basket, by month of the base path.
+
+    The basket is that of the first month, and follows consumer prices from there. A month in which
+    nobody is paid has no share (NaN); None where the scenario states no basket.
+    """
+    basket, base = projection.scenario.prices.basket, projection.base.base
+    if basket is None:
+        return None
+    index = projection.draws.base_prices.index[0]
+    costs = base.people[0] * parse_amount(str(basket.per_person), HOME) * (index / index[0])
+    shares: Floats = np.divide(
+        base.transfers[0], costs, out=np.full(len(costs), np.nan), where=costs > 0
+    )
+    return shares
 
 
 def base_values(projection: Projection) -> Ints:

@@ -9,8 +9,10 @@ import pytest
 
 from ledgers.problems import Refusal
 from simulations.projection.courses import People
-from simulations.projection.running import Projection, project
+from simulations.projection.running import Projection, adequacy_by_month, project
 from simulations.projection.spending import spending_of
+from simulations.report.model import share
+from simulations.report.parts import caseload_part
 from simulations.scenario.model import Expenditure, Grant, Indexation
 from simulations.scenario.reading import Loaded
 from tests.eligibility.snapshots import ADULT, write_snapshot
@@ -150,6 +152,26 @@ def test_the_value_follows_prices_by_whole_banknotes(tmp_path: Path) -> None:
 
     # After three months prices stand at 1.05^4 = 1.2155: 2,000 → 2,450 (2,431), 3,000 → 3,650.
     assert base.transfers[0].tolist() == [MONTH] * 3 + [20 * 245_000 + 10 * 365_000] * 3
+
+
+def test_prices_eat_what_a_transfer_is_of_the_basket(tmp_path: Path) -> None:
+    monthly = "{monthly: [0.05, 0.25, 0, 0.60, 0, 0]}\n  basket: {per_person: 4000.00, source: Me}"
+    text = STILL.replace("{annual: 0}", monthly)
+    projection = ran(tmp_path, text, grants=(grant(to="2026-05-31"),))
+
+    adequate = adequacy_by_month(projection)
+    section, table = caseload_part(projection)
+
+    # 1,000 of 4,000 TRY; after the first month the basket costs 5,000, then 8,000.
+    assert adequate.round(9).tolist()[:5] == [0.25, 0.2, 0.2, 0.125, 0.125]
+    assert np.isnan(adequate[5])  # the grant has ended, and nobody is paid
+    assert [column.name for column in table.columns][4:6] == ["people", "adequacy"]
+    assert [sentence.key for sentence in section.sentences] == ["caseload_says"]
+    lasting = caseload_part(ran(tmp_path, text, grants=(grant(),))).section.sentences[-1]
+    assert (lasting.key, lasting.facts) == (
+        "adequacy_says", {"first": share(250_000), "last": share(125_000)}
+    )  # fmt: skip
+    assert adequacy_by_month(ran(tmp_path, grants=(grant(),))) is None
 
 
 def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -> None:
