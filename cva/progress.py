@@ -53,6 +53,31 @@ def shown(
     showing.end()
 
 
+@contextmanager
+def in_turn(
+    whats: Sequence[str],
+    settings: Settings,
+    out: TextIO | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[list[Progress | None]]:
+    """Give the progress of each of several steps that follow one another, as `shown` does of one.
+
+    The first begins now, every other when it is told of for the first time: the one before it ends
+    then. So each has a stopwatch and a last line of its own.
+    """
+    out = out or sys.stderr
+    if not (settings.progress_always or out.isatty()):
+        yield [None] * len(whats)
+        return
+    turns = _Turns(whats[0], out, now)
+    try:
+        yield [turns.step(what) for what in whats]
+    except BaseException:
+        turns.showing.leave()
+        raise
+    turns.showing.end()
+
+
 def line(what: str, done: int, total: int | None, elapsed: float) -> str:
     """Return the line while it goes on; `elapsed` in seconds, above 0.
 
@@ -173,6 +198,24 @@ class _Showing:
         self.is_open = self.in_place and not is_last
         self.out.write((_AGAIN if self.in_place else "") + text + ("" if self.is_open else "\n"))
         self.out.flush()
+
+
+class _Turns:
+    """Steps of which one is shown at a time."""
+
+    def __init__(self, first: str, out: TextIO, now: Callable[[], float]) -> None:
+        self.out = out
+        self.now = now
+        self.showing = _Showing(first, out, now)
+
+    def step(self, what: str) -> Progress:
+        def told(done: int, total: int | None) -> None:
+            if self.showing.what != what:
+                self.showing.end()
+                self.showing = _Showing(what, self.out, self.now)
+            self.showing(done, total)
+
+        return told
 
 
 def _span(seconds: float) -> str:

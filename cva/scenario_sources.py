@@ -24,8 +24,8 @@ MANIFEST_UNREADABLE = Problem(
 )
 MANIFEST_POPULATION = Problem(
     "manifest_population",
-    "The report was made from a registry snapshot with the digest {expected}.",
-    "Hand over that snapshot with --households and --members.",
+    "The report was made from households in two files with the digest {expected}.",
+    "Hand over these two files with --households and --members.",
 )
 SCENARIO_UNKNOWN = Problem(
     "scenario_unknown",
@@ -60,6 +60,8 @@ SNAPSHOT_FILE_MISSING = Problem(
 
 SCENARIOS = Path(report_folder.__file__).parent.parent / "scenarios"
 SYNTHETIC = "synthetic"
+REGISTRY = "registry"  # a snapshot, each row one household
+SURVEY = "survey"  # rows with weights
 
 
 def shipped_scenarios() -> list[str]:
@@ -138,15 +140,16 @@ def population_of(
     folder: Path,
     before: dict[str, object] | None,
 ) -> tuple[People, str]:
-    """Return the population and where it comes from."""
+    """Return the population and where it comes from: `synthetic`, `registry` or `survey`."""
     said = before["population"] if before else None
     wanted = said["source"] if isinstance(said, dict) else None
     if snapshot is not None:
         hashes = before["sha256"] if before else None
         if isinstance(hashes, dict) and population_sha256(*snapshot) != hashes["population"]:
             raise MANIFEST_POPULATION.refusal(expected=str(hashes["population"])[:12])
-        return People.of(*snapshot), "registry"
-    if wanted == "registry" and before is not None:
+        people = People.of(*snapshot)
+        return people, SURVEY if people.is_weighted else REGISTRY
+    if wanted in (REGISTRY, SURVEY) and before is not None:
         hashes = before["sha256"]
         digest = str(hashes["population"])[:12] if isinstance(hashes, dict) else ""
         raise MANIFEST_POPULATION.refusal(expected=digest)

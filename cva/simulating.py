@@ -18,7 +18,6 @@ from sqlalchemy import Engine
 
 from cva import staff
 from cva.database.connect import transaction
-from cva.progress import Progress
 from cva.registry.snapshot import Snapshot, write_snapshot
 from cva.scenario_sources import (
     SYNTHETIC,
@@ -35,7 +34,7 @@ from simulations.projection.courses import People, Runner
 from simulations.projection.drawing import first_held_minor
 from simulations.projection.ledger import held_minor
 from simulations.projection.prices import known_record
-from simulations.projection.running import Projection, project
+from simulations.projection.running import NOBODY, Projection, Steps, project
 from simulations.rates import ecb_record
 from simulations.report import folder as report_folder
 from simulations.report.assumed import tries_part
@@ -46,6 +45,7 @@ from simulations.report.page import write_page
 from simulations.report.parts import Part
 from simulations.report.wording import Language
 from simulations.report.workbook import write_workbook
+from simulations.scenario.comparing import require_comparable
 from simulations.scenario.model import Frontier, Scenario, Variant
 from simulations.scenario.reading import Loaded, fitted
 from simulations.snapshots import write_synthetic
@@ -85,7 +85,7 @@ class Asked:
 
     `source` is a scenario file, the name of a shipped one, or a manifest; `snapshot` the two files
     of a population that is not synthetic; `lots` the seed of the draw of lots; `books` whether the
-    base path is posted.
+    base path is posted. A manifest has its own lots and says itself whether there are books.
     """
 
     source: str
@@ -96,7 +96,7 @@ class Asked:
     language: Language = Language.EN
 
 
-def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Report:
+def simulate(asked: Asked, work: Path, progress: Steps = NOBODY) -> Report:
     """Run what is asked for, write the report's folder and return the report.
 
     `work` is a closed folder for what exists only meanwhile. Raises `scenario_refused`,
@@ -111,18 +111,18 @@ def simulate(asked: Asked, work: Path, progress: Progress | None = None) -> Repo
     return report
 
 
-def simulate_both(
-    asked: Asked, second: str, work: Path, progress: Progress | None = None
-) -> Report:
+def simulate_both(asked: Asked, second: str, work: Path, progress: Steps = NOBODY) -> Report:
     """Compare the scenario asked for with the rules and values of a second one.
 
-    Raises what `simulate` raises.
+    Raises `scenarios_apart` and what `simulate` raises.
     """
     report_folder.check(asked.out)
     (first, _), (other, _) = loaded_from(asked.source), loaded_from(second)
+    people_given = asked.snapshot is not None
+    require_comparable(first.scenario, other.scenario, people_given=people_given)
     variant = Variant(
         code=other.scenario.code, name=other.scenario.title, pack=Path(second).name,
-        indexation=other.scenario.indexation,
+        indexation=other.scenario.indexation, is_indexed=other.scenario.indexation is not None,
     )  # fmt: skip
     changes = {"question": "comparison", "variants": (variant,)}
     scenario = first.scenario.model_copy(update=changes)
@@ -130,9 +130,7 @@ def simulate_both(
     return _run(asked, loaded, None, work, progress)
 
 
-def simulate_frontier(
-    asked: Asked, values: str, work: Path, progress: Progress | None = None
-) -> Report:
+def simulate_frontier(asked: Asked, values: str, work: Path, progress: Steps = NOBODY) -> Report:
     """Say what transfer values reach: those named (`500,750`), or those of the scenario.
 
     Raises `amount_unreadable`, `frontier_values_few` and what `simulate` raises.
@@ -153,9 +151,7 @@ def simulate_frontier(
     return _run(asked, loaded, None, work, progress)
 
 
-def simulate_backtest(
-    asked: Asked, known: str, work: Path, progress: Progress | None = None
-) -> Report:
+def simulate_backtest(asked: Asked, known: str, work: Path, progress: Steps = NOBODY) -> Report:
     """Tell a budget with what was known at the end of the month `known`, beside what came.
 
     The scenario is moved as a whole: as many months after `known` as it is written. Raises
@@ -231,16 +227,17 @@ def _run(
     loaded: Loaded,
     before: dict[str, object] | None,
     work: Path,
-    progress: Progress | None,
+    progress: Steps,
 ) -> Report:
     lots = str(before["lots"]) if before else asked.lots
+    wanted = before.get("books", asked.books) if before else asked.books
+    books = bool(wanted and loaded.scenario.grants)
     with tempfile.TemporaryDirectory(prefix="scenario-", dir=work) as own:
         folder = Path(own)
         people, source = population_of(loaded.scenario, asked.snapshot, folder, before)
         projection = project(loaded, people, lots, folder, progress)
-        manifest = manifest_of(loaded, people, source, lots, version("cva"))
+        manifest = manifest_of(loaded, people, source, lots, version("cva"), books=books)
         extra = [_tries(projection, folder, lots)] if source == SYNTHETIC else []
-        books = asked.books and loaded.scenario.grants
         extra += [simulated_books(projection, folder)] if books else []
         report = report_of(projection, manifest, list(filter(None, extra)))
         with report_folder.placed(asked.out) as out:

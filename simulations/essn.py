@@ -10,8 +10,10 @@ and the source that comes nearest:
 
 * what a household is owed by its shape (an amount a person; an allowance for each severely disabled
   member) is not published in months that no row covers;
-* what was paid on top (quarterly, one-off, the two months of 2020) is part of a month if a row
-  covers the month; a row that gives a range makes it not published;
+* the quarterly top-up is not published in months for which the table says nothing of it, or gives a
+  range;
+* what was paid on top once (June 2022, the two months of 2020) is part of the months that its rows
+  name, and of no other;
 * where rows overlap the later `valid_from` wins; a row without `valid_to` holds until it is
   replaced, but no longer than the table was read (November 2023).
 
@@ -22,7 +24,7 @@ and ends with another. A total is published only if every part of the month is.
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -115,9 +117,13 @@ class Transfer:
     @property
     def amount_minor(self) -> int | None:
         """The transfer in kuruş; None where a part of it is not published."""
+        return None if self.missing else self.stated_minor
+
+    @property
+    def stated_minor(self) -> int:
+        """What its published parts come to in kuruş."""
         amounts = [part.amount_minor for part in self.parts]
-        stated = [amount for amount in amounts if amount is not None]
-        return sum(stated) if len(stated) == len(amounts) else None
+        return sum(amount for amount in amounts if amount is not None)
 
     @property
     def missing(self) -> tuple[Part, ...]:
@@ -181,15 +187,15 @@ def _in_force(parameter: str, month: date) -> Row | None:
 def _owed(name: PartName, parameter: str, month: date, times: int) -> Part:
     row = _in_force(parameter, month)
     if row is None:
-        return Part(name, None, *_silence(parameter, month))
+        return Part(name, None, *_silence((parameter,), month))
     return _stated(name, row, times)
 
 
-def _silence(parameter: str, month: date) -> tuple[str, str]:
+def _silence(parameters: Sequence[str], month: date) -> tuple[str, str]:
     """Return why nothing is stated, and the source that comes nearest."""
     if not FIRST <= month <= LAST:
         return f"the table covers {FIRST:%Y-%m} to {LAST:%Y-%m}", TABLE
-    rows = [row for row in dated_rows() if row.parameter == parameter]
+    rows = [row for row in dated_rows() if row.parameter in parameters]
     nearest = min(rows, key=lambda row: abs((row.valid_from - month).days))
     return f"no row covers {month:%Y-%m}: {nearest.confidence}", nearest.source
 
@@ -206,9 +212,12 @@ def _on_top(month: date, people: int) -> Iterator[Part]:
         row = _in_force(name.value, month)
         if row is not None:
             yield _stated(name, row, 1)
-    quarterly = _in_force(_tier(people), month) or _in_force(PartName.QUARTERLY.value, month)
-    # Of a range nobody knows the amount, and so nobody knows what any of its months came to.
-    if quarterly is not None and (quarterly.amount_minor is None or _is_due(quarterly, month)):
+    names = (_tier(people), PartName.QUARTERLY.value)
+    quarterly = _in_force(names[0], month) or _in_force(names[1], month)
+    # Of silence and of a range nobody knows the amount, nor what any of their months came to.
+    if quarterly is None:
+        yield Part(PartName.QUARTERLY, None, *_silence(names, month))
+    elif quarterly.amount_minor is None or _is_due(quarterly, month):
         yield _stated(PartName.QUARTERLY, quarterly, 1)
 
 

@@ -8,7 +8,7 @@ import typer
 from cva.cli.cycles import DATE
 from cva.cli.output import Cell, Money, Shape, say, show
 from cva.clock import clock_of
-from cva.progress import shown
+from cva.progress import in_turn, shown
 from cva.settings import settings_of
 from simulations.exploring import Tried
 from simulations.population import (
@@ -25,7 +25,7 @@ from simulations.report.wording import Language, Wording
 app = typer.Typer(
     help="What would happen: scenarios, and populations to try things on.", no_args_is_help=True
 )
-RULE_RUNS = "households under rules"
+STEPS = ("households under rules", "months of draws")
 HOUSEHOLDS = typer.Option(None, help="A snapshot's households.parquet, instead of synthetic ones.")
 MEMBERS = typer.Option(None, help="Its members.parquet.")
 LOTS = typer.Option("simulation", help="The seed of the draw of lots; a cycle's id foretells it.")
@@ -114,7 +114,7 @@ def run(
 
     settings = settings_of()
     asked = Asked(scenario, out, snapshot_of(households, members), lots, books, language)
-    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+    with work_folder(settings.home) as work, in_turn(STEPS, settings) as progress:
         report = simulate(asked, work, progress)
     _tell(report, out, language, shape)
 
@@ -137,7 +137,7 @@ def compare(
 
     settings = settings_of()
     asked = Asked(first, out, snapshot_of(households, members), lots, books, language)
-    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+    with work_folder(settings.home) as work, in_turn(STEPS, settings) as progress:
         report = simulate_both(asked, second, work, progress)
     _tell(report, out, language, shape)
 
@@ -158,7 +158,7 @@ def frontier(
 
     settings = settings_of()
     asked = Asked(scenario, out, snapshot_of(households, members), books=False, language=language)
-    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+    with work_folder(settings.home) as work, in_turn(STEPS, settings) as progress:
         report = simulate_frontier(asked, values, work, progress)
     _tell(report, out, language, shape)
 
@@ -250,11 +250,15 @@ def essn(
             (
                 f"{month:%Y-%m}",
                 "not published" if amount is None else Money(amount, CURRENCY),
+                Money(said.stated_minor, CURRENCY) if said.stated_minor else "",
                 "; ".join(f"{part.name.value}: {part.why}" for part in told),
                 " ".join(dict.fromkeys(part.source for part in told)),
             )
         )
-    show(["month", "transfer", "why", "source"], rows, shape, below=("why", "source"))
+    show(
+        ["month", "transfer", "published of it", "why", "source"], rows, shape,
+        below=("why", "source"),
+    )  # fmt: skip
 
 
 @app.command()
@@ -270,7 +274,7 @@ def backtest(
 
     settings = settings_of()
     asked = Asked(scenario, out, books=False, language=language)
-    with work_folder(settings.home) as work, shown(RULE_RUNS, settings) as progress:
+    with work_folder(settings.home) as work, in_turn(STEPS, settings) as progress:
         told = simulate_backtest(asked, known, work, progress)
     _tell(told, out, language, shape)
 

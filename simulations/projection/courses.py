@@ -35,17 +35,18 @@ from simulations.scenario.reading import Course
 POPULATION_WEIGHTS = Problem(
     "population_weights",
     "{households:household of the population has|households of the population have} no weight"
-    " above zero.",
-    "Give every household a weight above zero: how many households it stands for.",
+    " from 0.000001 to 100,000,000.",
+    "Give every household such a weight: how many households it stands for.",
 )
 
 POPULATION_WEIGHT = Problem(
     "population_weight",
-    "The weight of this household is {weight}, and it stands for nobody.",
-    "Give it a weight above zero.",
+    "The weight of this household is {weight}; no row stands for so many households.",
+    "Give it a weight from 0.000001 to 100,000,000.",
 )
 
 WEIGHT = "weight"
+WEIGHT_LEAST, WEIGHT_MOST = 0.000_001, 100_000_000  # whole millionths count, and sums of them fit
 SHOWN_MAX = 20  # of the households without a weight
 MEMORY_MB = 1024
 THREADS = 2
@@ -73,7 +74,7 @@ class People:
         total = np.float64(rows)
         if is_weighted:
             weights = pq.read_table(households, columns=[WEIGHT]).column(WEIGHT).to_numpy()
-            wrong = np.flatnonzero(~(weights > 0)).tolist()
+            wrong = np.flatnonzero(~((weights >= WEIGHT_LEAST) & (weights <= WEIGHT_MOST))).tolist()
             if wrong:
                 found = tuple(
                     POPULATION_WEIGHT.finding(

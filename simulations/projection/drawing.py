@@ -8,7 +8,7 @@ For sensitivity the exchange-rate path is one input like the others: its chance 
 market, from the strongest lira to the weakest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,11 +111,19 @@ def first_held_minor(scenario: Scenario) -> int:
     return held_minor(terms, draws_of(scenario, terms).base_prices)[0]
 
 
-def outcome_of(draws: Draws, loads: Caseloads, indexation: Indexation | None) -> Outcome:
-    """Return what comes of a course; `indexation` is the course's own."""
+def outcome_of(
+    draws: Draws,
+    loads: Caseloads,
+    indexation: Indexation | None,
+    booked: Callable[[], None] | None = None,
+) -> Outcome:
+    """Return what comes of a course; `indexation` is the course's own.
+
+    `booked` is called after each month that is booked in all draws.
+    """
     strata = groups_of(loads, draws.terms.area_of, each=True)
     base = _base_ledger(draws, loads, strata, indexation, draws.base_prices)
-    drawn = _drawn_ledger(draws, loads, indexation, draws.prices, draws.values)
+    drawn = _drawn_ledger(draws, loads, indexation, draws.prices, draws.values, booked)
     return Outcome(loads, strata, base, drawn)
 
 
@@ -156,6 +164,7 @@ def _drawn_ledger(
     indexation: Indexation | None,
     prices: Prices,
     values: Mapping[str, Floats],
+    booked: Callable[[], None] | None = None,
 ) -> Ledger:
     """Return the ledger of the groups in every draw of `values` along `prices`."""
     groups = groups_of(loads, draws.terms.area_of)
@@ -164,7 +173,7 @@ def _drawn_ledger(
     amounts = values_by_group(groups, prices, indexation)
     households = np.rint(due(loads, flows, groups, rates, amounts)).astype(np.int64)
     terms = replace(draws.terms, indexation=indexation)
-    return ledger_of(terms, groups, households, prices, values)
+    return ledger_of(terms, groups, households, prices, values, booked)
 
 
 def cost_of(

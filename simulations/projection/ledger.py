@@ -14,7 +14,7 @@ grants asks what things cost, not who pays: all of it counts as funded.
 Vocabulary: an *area* is a set of provinces for which the same grants can pay.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 
@@ -184,14 +184,18 @@ def ledger_of(
     households: Ints,
     prices: Prices,
     shares: Mapping[str, Floats],
+    booked: Callable[[], None] | None = None,
 ) -> Ledger:
     """Return the ledger of a caseload: `households` is draws × months × groups.
 
-    `shares` has one value a draw of `fee_share`, `failed` and `returned`.
+    `shares` has one value a draw of `fee_share`, `failed` and `returned`; `booked` is called after
+    each month.
     """
     booking = _Booking(terms, groups, households, prices, shares)
     for month in range(len(terms.months)):
         booking.book(month)
+        if booked is not None:
+            booked()
     return booking.ledger()
 
 

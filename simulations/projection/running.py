@@ -1,25 +1,29 @@
 """A scenario from its population to its outcomes: the rules of every course, then the months.
 
-Progress counts households that went through rules once, and can be stopped anywhere: nothing but
-files in a folder of the caller's comes to exist.
+Progress counts households that went through rules once, then months that were booked in a draw, and
+can be stopped anywhere: nothing but files in a folder of the caller's comes to exist.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from ledgers.money import parse_amount
 from simulations.months import months_from
 from simulations.projection.counting import caseloads_of
 from simulations.projection.courses import People, RuleRun, Runner, rule_months
 from simulations.projection.drawing import Draws, Outcome, draws_of, outcome_of
-from simulations.projection.ledger import held_minor, terms_of, values_by_group
-from simulations.randomness import Ints
+from simulations.projection.ledger import HOME, held_minor, terms_of, values_by_group
+from simulations.randomness import Floats, Ints
 from simulations.scenario.model import Indexation, Scenario
 from simulations.scenario.reading import Loaded
 
 Progress = Callable[[int, int | None], None]
+Steps = Sequence[Progress | None]
+NOBODY: Steps = (None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,25 +47,29 @@ class Projection:
 
 
 def project(
-    loaded: Loaded, people: People, lots: str, folder: Path, progress: Progress | None = None
+    loaded: Loaded, people: People, lots: str, folder: Path, progress: Steps = NOBODY
 ) -> Projection:
     """Run a scenario on a population; decisions of every rule run stay in `folder`.
 
     `lots` is the published seed of the draw of lots between households of one score: the cycle's
-    id where a cycle is to be foretold. Raises what the rules and the paths raise.
+    id where a cycle is to be foretold. `progress` is told of households under rules and of months
+    of draws. Raises what the rules and the paths raise.
     """
+    under_rules, of_draws = progress
     scenario = loaded.scenario
     packs = [course.pack for course in loaded.courses]
     terms = terms_of(scenario, people.provinces(), packs[0].currency)
     draws = draws_of(scenario, terms)
     runner = Runner(people, lots, held_minor(terms, draws.base_prices), folder)
-    runs = _run_all(loaded, runner, progress)
+    runs = _run_all(loaded, runner, under_rules)
     loads = {
         course.code: caseloads_of(course, runs[course.code], people, scenario.months)
         for course in loaded.courses
     }
+    booked = _booked(of_draws, scenario.draws, len(loads) * scenario.months)
     outcomes = {
-        code: outcome_of(draws, load, indexation_of(scenario, code)) for code, load in loads.items()
+        code: outcome_of(draws, load, indexation_of(scenario, code), booked)
+        for code, load in loads.items()
     }
     return Projection(loaded, people, draws, outcomes)
 
@@ -81,10 +89,42 @@ def _run_all(loaded: Loaded, runner: Runner, progress: Progress | None) -> dict[
     return runs
 
 
+def _booked(progress: Progress | None, draws: int, months: int) -> Callable[[], None] | None:
+    """Return what is to be called after each of `months` months that is booked in all draws."""
+    if progress is None:
+        return None
+    done = count()
+
+    def told() -> None:
+        progress(next(done) * draws, months * draws)
+
+    told()  # none yet: the pace is that of the months alone
+    return told
+
+
 def indexation_of(scenario: Scenario, course: str) -> Indexation | None:
-    """Return the course's own indexation, or the scenario's."""
-    own = {variant.code: variant.indexation for variant in scenario.variants}
-    return own.get(course) or scenario.indexation
+    """Return the course's own indexation, or the scenario's; None where its value stays."""
+    own = {variant.code: variant for variant in scenario.variants}.get(course)
+    if own is None:
+        return scenario.indexation
+    return own.indexation or scenario.indexation if own.is_indexed else None
+
+
+def adequacy_by_month(projection: Projection) -> Floats | None:
+    """Return what a person gets as a share of the basket, by month of the base path.
+
+    The basket is that of the first month, and follows consumer prices from there. A month in which
+    nobody is paid has no share (NaN); None where the scenario states no basket.
+    """
+    basket, base = projection.scenario.prices.basket, projection.base.base
+    if basket is None:
+        return None
+    index = projection.draws.base_prices.index[0]
+    costs = base.people[0] * parse_amount(str(basket.per_person), HOME) * (index / index[0])
+    shares: Floats = np.divide(
+        base.transfers[0], costs, out=np.full(len(costs), np.nan), where=costs > 0
+    )
+    return shares
 
 
 def base_values(projection: Projection) -> Ints:

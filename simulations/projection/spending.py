@@ -18,7 +18,7 @@ from ledgers.money import parse_amount
 from ledgers.problems import Problem
 from simulations.distributions import LogNormal
 from simulations.projection.running import Projection
-from simulations.projection.selecting import LISTED, falling, places_of, quoted
+from simulations.projection.selecting import LISTED, MILLION, falling, places_of, quoted
 from simulations.randomness import Bools, Floats, Ints, Randomness
 from simulations.scenario.model import Expenditure
 
@@ -45,7 +45,7 @@ class Standing:
     within: Bools
     rank: Ints
     amount_minor: Ints
-    households: Ints  # how many it stands for
+    households: Ints  # how many it stands for, in whole ones
 
 
 def standing_of(projection: Projection, course: str) -> Standing:
@@ -61,7 +61,7 @@ def standing_of(projection: Projection, course: str) -> Standing:
         else f"d.selected OR sum({projection.people.weight}) OVER (PARTITION BY {quota}, d.rank IS"
         f" NULL ORDER BY d.rank) * {projection.people.scale[0].item()} <= v.places"
     )
-    weight = "1" if not projection.people.is_weighted else "round(h.weight)::BIGINT"
+    weight = f"({projection.people.weight} * {MILLION})::BIGINT"
     stands = "(d.rank IS NOT NULL OR d.selected)"
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET enable_progress_bar = false")
@@ -71,7 +71,7 @@ def standing_of(projection: Projection, course: str) -> Standing:
             f" CASE WHEN {stands} THEN row_number() OVER (PARTITION BY {stands}"
             f" ORDER BY d.reason LIKE '{LISTED}' DESC, d.score {falling(selection)}, d.tie_key,"
             " d.household_id) ELSE 0 END AS rank,"
-            f" coalesce(d.amount_minor, 0) AS amount_minor, {weight} AS households"
+            f" coalesce(d.amount_minor, 0) AS amount_minor, {weight} AS weight"
             f" FROM read_parquet('{quoted(run.decisions)}') d"
             f" JOIN read_parquet('{quoted(projection.people.households)}') h USING (household_id)"
             f" LEFT JOIN (VALUES {places}) v (quota, places) ON v.quota = {quota}"
@@ -84,8 +84,17 @@ def standing_of(projection: Projection, course: str) -> Standing:
         np.asarray(columns["within"], dtype=np.bool_),
         _ints(columns["rank"]),
         _ints(columns["amount_minor"]),
-        _ints(columns["households"]),
+        whole_of(_ints(columns["weight"])),
     )
+
+
+def whole_of(weights: Ints) -> Ints:
+    """Return whole households of weights in millionths, so that no prefix is off by more than half.
+
+    Weights below a half are not lost: of ten rows of 0.4, four stand for one household each.
+    """
+    upto = (np.cumsum(weights) + MILLION // 2) // MILLION
+    return _ints(np.diff(upto, prepend=0))
 
 
 def spending_of(projection: Projection, expenditure: Expenditure) -> Ints:

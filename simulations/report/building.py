@@ -1,7 +1,8 @@
 """From a projection to its report: what the question asks for first, then what all have in common.
 
 The manifest says everything that the figures follow from: the scenario and its packs as documents,
-their hashes and that of the population's files, the seed, the lots, the record of exchange rates.
+their hashes and that of the population's files, the seed, the lots, the record of exchange rates,
+whether the base path was posted to books.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,9 @@ from simulations.scenario.reading import Loaded
 
 
 def manifest_of(
-    loaded: Loaded, people: People, source: str, lots: str, program: str
+    loaded: Loaded, people: People, source: str, lots: str, program: str, *, books: bool
 ) -> dict[str, object]:
-    """Return what the figures follow from; `source` is `synthetic` or `registry`."""
+    """Return what the figures follow from; `source` is `synthetic`, `registry` or `survey`."""
     scenario = loaded.scenario
     packs = [canonical(pack).decode() for pack in loaded.packs]
     return {
@@ -33,6 +34,7 @@ def manifest_of(
         "packs": packs,
         "seed": scenario.seed,
         "lots": lots,
+        "books": books,
         "record": ecb_record().months[-1],
         "population": _population(people, source),
         "sha256": {
@@ -45,7 +47,7 @@ def manifest_of(
 
 def _population(people: People, source: str) -> dict[str, object]:
     facts: dict[str, object] = {"source": source, "rows": people.rows}
-    return {**facts, "represents": people.total} if source == "synthetic" else facts
+    return facts if source == "registry" else {**facts, "represents": people.total}
 
 
 def population_sha256(households: Path, members: Path) -> str:

@@ -1,8 +1,9 @@
 """Two courses compared: household by household where they differ, and month by month in money.
 
-The households are compared on the first day on which the two courses select differently. The same
-chances drive both courses, so the difference of a draw is the difference of the rules in it: its
-range is much narrower than the ranges of the two apart.
+The households are compared on the first day on which the two courses select differently; a row that
+has a weight counts as the households it stands for. The same chances drive both courses, so the
+difference of a draw is the difference of the rules in it: its range is much narrower than those of
+the two apart.
 """
 
 from collections.abc import Iterator
@@ -32,8 +33,9 @@ SIZE_MOST = 8
 DIFFERING = "households_that_differ.parquet"
 _STANDING = """
     CREATE OR REPLACE VIEW compared AS
-    SELECT b.household_id, 'all' AS everybody, h.province, least(b.people, {size_most}) AS size,
-           b.people, b.selected AS base_selected, v.selected AS variant_selected,
+    SELECT b.household_id, 'all' AS everybody, {weight} AS weight, h.province,
+           least(b.people, {size_most}) AS size, b.people,
+           b.selected AS base_selected, v.selected AS variant_selected,
            CASE WHEN b.selected THEN b.amount_minor ELSE 0 END AS base_minor,
            CASE WHEN v.selected THEN v.amount_minor ELSE 0 END AS variant_minor,
            b.pass_bits AS base_bits, v.pass_bits AS variant_bits,
@@ -81,13 +83,15 @@ class Comparison:
         return _STANDING.format(
             size_most=SIZE_MOST, base=_quoted(base.decisions), variant=_quoted(other.decisions),
             households=_quoted(self.projection.people.households),
+            weight=self.projection.people.weight,
         )  # fmt: skip
 
     def write(self, folder: Path) -> int:
-        """Write the households that differ, with why; return how many there are."""
+        """Write the households that differ, with why; return how many rows that are."""
         path = folder / f"{self.variant}-{DIFFERING}"
+        hidden = "everybody" if self.projection.people.is_weighted else "everybody, weight"
         self.connection.execute(
-            "COPY (SELECT * EXCLUDE (everybody) FROM compared"
+            f"COPY (SELECT * EXCLUDE ({hidden}) FROM compared"
             " WHERE standing NOT IN ('same', 'neither')"
             f" ORDER BY household_id) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)"
         )
@@ -99,17 +103,18 @@ class Comparison:
     def by(self, column: str) -> pd.DataFrame:
         """Return households and monthly amounts by a column: one row for each value of it."""
         columns = ", ".join(
-            f"count(*) FILTER (standing = '{standing}') AS {standing}" for standing in STANDINGS
+            f"coalesce(sum(weight) FILTER (standing = '{standing}'), 0) AS {standing}"
+            for standing in STANDINGS
         )
         frame = self.connection.execute(
             f"SELECT {column}, {columns},"
-            " coalesce(sum(people) FILTER (standing = 'lost'), 0) AS people_lost,"
-            " coalesce(sum(people) FILTER (standing = 'gained'), 0) AS people_gained,"
-            " coalesce(sum(variant_minor - base_minor), 0)::BIGINT AS month_difference_minor"
+            " coalesce(sum(people * weight) FILTER (standing = 'lost'), 0) AS people_lost,"
+            " coalesce(sum(people * weight) FILTER (standing = 'gained'), 0) AS people_gained,"
+            " coalesce(sum((variant_minor - base_minor) * weight), 0) AS month_difference_minor"
             f" FROM compared WHERE standing <> 'neither' GROUP BY {column} ORDER BY {column}"
         ).df()
         for name in frame.columns.drop(column):
-            frame[name] = np.rint(frame[name].to_numpy() * self.scale).astype(np.int64)
+            frame[name] = np.rint(frame[name].to_numpy(np.float64) * self.scale).astype(np.int64)
         return frame
 
     def by_criterion(self) -> pd.DataFrame:
@@ -118,8 +123,9 @@ class Comparison:
         rows = []
         for at, criterion in enumerate(pack.criteria):
             [(met, no_longer)] = self.connection.execute(
-                "SELECT count(*) FILTER (base_bits & $bit <> 0),"
-                " count(*) FILTER (base_bits & $bit <> 0 AND variant_bits & $bit = 0)"
+                "SELECT coalesce(sum(weight) FILTER (base_bits & $bit <> 0), 0)::DOUBLE,"
+                " coalesce(sum(weight) FILTER (base_bits & $bit <> 0"
+                " AND variant_bits & $bit = 0), 0)::DOUBLE"
                 " FROM compared WHERE standing = 'lost'",
                 {"bit": 1 << at},
             ).fetchall()

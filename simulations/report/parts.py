@@ -18,7 +18,12 @@ from simulations.months import named
 from simulations.projection.drawing import stress_outcome
 from simulations.projection.ledger import Ledger
 from simulations.projection.prices import Prices
-from simulations.projection.running import Projection, base_values, indexation_of
+from simulations.projection.running import (
+    Projection,
+    adequacy_by_month,
+    base_values,
+    indexation_of,
+)
 from simulations.randomness import Ints, Randomness
 from simulations.rates import MILLION, ecb_record, foreign_minor
 from simulations.report.model import (
@@ -147,10 +152,18 @@ def caseload_part(projection: Projection) -> Part:
         "month": days_of(projection), "due": base.due[0], "paid": base.paid[0],
         "failed": base.failed[0], "people": base.people[0], **bands(draws.paid),
     }  # fmt: skip
+    adequate = adequacy_by_month(projection)
+    if adequate is not None:
+        rows["adequacy"] = adequate
+        columns.insert(5, Column("adequacy", Kind.SHARE))
     made = part("caseload", table("caseload", columns, rows), "fan", line="paid", unit="count")
     first, last = base.paid[0, 0], base.paid[0, -1]
     facts = {"first": count(first), "last": count(last), "people": count(base.people[0, 0])}
-    return saying(made, Sentence("caseload_says", facts))
+    said = [Sentence("caseload_says", facts)]
+    if adequate is not None and np.isfinite(adequate[[0, -1]]).all():
+        begin, end = (share(int(np.rint(at * MILLION))) for at in adequate[[0, -1]])
+        said.append(Sentence("adequacy_says", {"first": begin, "last": end}))
+    return saying(made, *said)
 
 
 def cost_part(projection: Projection, currency: str) -> Part:

@@ -13,7 +13,6 @@ months before payment its money is drawn and exchanged.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
@@ -26,6 +25,7 @@ from eligibility.rules.pack import STRICT, Code, Id, Label, Words
 from eligibility.selection import Selection
 from simulations.distributions import Constant, Distribution, Number
 from simulations.months import month_after
+from simulations.scenario.canonical import plain
 
 MONTHS_MAX = 120
 DRAWS_MAX = 20_000
@@ -50,17 +50,6 @@ def _written(value: object) -> object:
 
 
 Assumption = Annotated[Distribution, BeforeValidator(_written)]
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON has it; a number that is written in another way is the same."""
-    if isinstance(value, Decimal):
-        return format(value.normalize(), "f")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Synthetic(BaseModel):
@@ -131,7 +120,10 @@ class RuleBook(BaseModel):
 
 
 class Variant(BaseModel):
-    """Another way of doing things: what it changes of the base; the rest stays."""
+    """Another way of doing things: what it changes of the base; the rest stays.
+
+    `is_indexed: false` keeps its transfer value as it is, whatever the scenario's follows.
+    """
 
     model_config = STRICT
 
@@ -142,6 +134,14 @@ class Variant(BaseModel):
     selection: Selection | None = None
     entitlement: Entitlement | None = None
     indexation: Indexation | None = None
+    is_indexed: bool = True
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.indexation is not None and not self.is_indexed:
+            message = "a variant that is not indexed has no indexation"
+            raise ValueError(message)
+        return self
 
 
 class Caseload(BaseModel):
@@ -230,14 +230,14 @@ class Stress(BaseModel):
 class Inflation(BaseModel):
     """Consumer prices: their own rise in a year, and the share of a move of the dollar passed on.
 
-    `monthly` writes the months down instead.
+    `monthly` writes the months down instead: 0.02 is 2 %, and no month takes all of a price away.
     """
 
     model_config = STRICT
 
     annual: Assumption | None = None
     passed_on: Assumption = NEVER
-    monthly: tuple[Number, ...] = ()
+    monthly: tuple[Annotated[Number, Field(gt=-1, le=10)], ...] = ()
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -381,7 +381,7 @@ class Scenario(BaseModel):
     def document(self) -> dict[str, object]:
         """Return the canonical form as JSON values; `from_document` reads it back."""
         content = self.model_dump(by_alias=True, exclude_none=True)
-        return {name: _plain(value) for name, value in content.items()}
+        return {name: plain(value) for name, value in content.items()}
 
     def sha256(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""

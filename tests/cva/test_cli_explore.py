@@ -66,13 +66,14 @@ def test_a_survey_is_weighed_to_margins(tmp_path: Path) -> None:
 
 
 def test_published_transfers_are_told_month_by_month(tmp_path: Path) -> None:
-    months = ["--from", "2019-05", "--to", "2019-08", "--people", "6", "--format", "json"]
+    months = ["--from", "2019-05", "--to", "2019-09", "--people", "6", "--format", "json"]
     done = cva(tmp_path, "essn", *months)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert [(row["month"], row["transfer"]) for row in rows] == [
-        ("2019-05", "not published"), ("2019-06", "720.00"), ("2019-07", "720.00"),
-        ("2019-08", "1020.00"),
+    assert [(row["month"], row["transfer"], row["published of it"]) for row in rows] == [
+        ("2019-05", "not published", "720.00"), ("2019-06", "not published", "720.00"),
+        ("2019-07", "not published", "720.00"), ("2019-08", "1020.00", "1020.00"),
+        ("2019-09", "720.00", "720.00"),
     ]  # fmt: skip
     assert "50-250" in rows[0]["why"]
     assert all(row["source"].startswith("https://") for row in rows)

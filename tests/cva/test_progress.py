@@ -13,7 +13,7 @@ import pytest
 from cva.clock import FixedClock
 from cva.database.connect import transaction
 from cva.payments import planning, sending
-from cva.progress import counted, last_line, line, parts, shown, stages
+from cva.progress import counted, in_turn, last_line, line, parts, shown, stages
 from cva.registry import importing
 from cva.registry.importing import BATCH_RECORDS, Origin, import_file, take
 from cva.settings import Settings
@@ -103,6 +103,36 @@ def test_step_under_a_second_shows_nothing() -> None:
 def test_step_with_nothing_to_count_shows_nothing() -> None:
     out = Terminal()
     steps(out, QUIET, [0, 30], total=None)
+    assert out.getvalue() == ""
+
+
+def test_steps_in_turn_have_their_own_pace_and_last_line() -> None:
+    out = StringIO()
+    # Rules from 0 to 12, told at 4 and 10; draws from 14 on, told when they begin, at 18 and at 22.
+    stopwatch = iter([0.0, 4.0, 10.0, 12.0, 14.0, 14.0, 18.0, 22.0, 24.0])
+    steps_of = ("households under rules", "months of draws")
+    with in_turn(steps_of, ALWAYS, out, lambda: next(stopwatch)) as (rules, draws):
+        assert rules is not None
+        assert draws is not None
+        rules(400, 1000)
+        rules(1000, 1000)
+        draws(0, 2400)
+        draws(800, 2400)
+        draws(2400, 2400)
+    assert out.getvalue().splitlines() == [
+        "households under rules: 400 of 1,000 (40 %), 100 a second, 6 s left",
+        "households under rules: 1,000 of 1,000 (100 %), 100 a second, 0 s left",
+        "households under rules: 1,000 in 12 s, 83 a second",
+        "months of draws: 800 of 2,400 (33 %), 200 a second, 8 s left",
+        "months of draws: 2,400 of 2,400 (100 %), 300 a second, 0 s left",
+        "months of draws: 2,400 in 10 s, 240 a second",
+    ]
+
+
+def test_steps_in_turn_are_not_counted_where_nobody_looks() -> None:
+    out = StringIO()
+    with in_turn(("rules", "draws"), QUIET, out) as steps_shown:
+        assert steps_shown == [None, None]
     assert out.getvalue() == ""
 
 

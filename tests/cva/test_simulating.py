@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,14 @@ from cva.programmes.loading import SHIPPED, load
 from cva.registry.importing import import_file
 from cva.scenario_sources import programme_pack
 from cva.simulated_books import books_part
-from cva.simulating import Asked, export_snapshot, simulate, simulate_frontier, write_again
+from cva.simulating import (
+    Asked,
+    export_snapshot,
+    simulate,
+    simulate_both,
+    simulate_frontier,
+    write_again,
+)
 from eligibility.rules.checked import load_pack
 from eligibility.selection import Quota, Selection
 from ledgers.problems import Refusal
@@ -109,13 +117,35 @@ def test_a_manifest_run_again_is_the_same_bytes_with_another_number_of_threads(
 ) -> None:
     monkeypatch.setattr(courses, "THREADS", 1)
 
-    simulate(Asked(str(first / "manifest.json"), tmp_path / "again", books=False), work)
+    simulate(Asked(str(first / "manifest.json"), tmp_path / "again"), work)
 
     one, two = contents(first), contents(tmp_path / "again")
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
     assert {"manifest.json", "report.xlsx", "report.ar.html", "report.json"} < one.keys()
     assert "households/stricter-households_that_differ.parquet" in one
+
+
+def test_the_manifest_of_a_frontier_runs_again_as_its_page_says(tmp_path: Path, work: Path) -> None:
+    scenario = written(tmp_path, SCENARIO)
+    simulate_frontier(Asked(scenario, tmp_path / "out", books=False), "500,1000", work)
+
+    again = simulate(Asked(str(tmp_path / "out" / "manifest.json"), tmp_path / "again"), work)
+
+    assert again.manifest["books"] is False
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+def test_a_manifest_with_books_posts_them_again_whatever_is_asked(
+    first: Path, tmp_path: Path, work: Path
+) -> None:
+    manifest = json.loads((first / "manifest.json").read_bytes())
+    manifest["books"] = True  # the report was made without them, so this is another figure
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+
+    with pytest.raises(Refusal, match=r"^report_differs: Run again, 1 of the tables .*: books"):
+        simulate(Asked(str(path), tmp_path / "again", books=False), work)
 
 
 def test_every_variant_is_told_in_short_and_at_length(first: Path) -> None:
@@ -138,11 +168,12 @@ def test_a_manifest_that_says_other_figures_is_refused(first: Path) -> None:
         report_folder.require_same(manifest, first)
 
 
-def test_a_manifest_of_a_snapshot_asks_for_that_snapshot(
-    first: Path, tmp_path: Path, work: Path
+@pytest.mark.parametrize("source", ["registry", "survey"])
+def test_a_manifest_of_files_asks_for_these_files(
+    first: Path, tmp_path: Path, work: Path, source: str
 ) -> None:
     manifest = json.loads((first / "manifest.json").read_bytes())
-    manifest["population"]["source"] = "registry"
+    manifest["population"]["source"] = source
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(manifest), encoding="utf-8")
     others = write_synthetic(tmp_path / "others", 400, 8, MARCH)
@@ -150,6 +181,66 @@ def test_a_manifest_of_a_snapshot_asks_for_that_snapshot(
     for snapshot in (None, others):
         with pytest.raises(Refusal, match=r"^manifest_population"):
             simulate(Asked(str(path), tmp_path / "two", snapshot, books=False), work)
+
+
+# --- two scenarios -----------------------------------------------------------------------------
+
+
+def two(folder: Path, *changes: tuple[str, str]) -> tuple[str, str]:
+    """The small scenario with a value that follows prices, and another with some changes."""
+    indexed = changed(
+        ("inflation: {annual: 0}", "inflation: {annual: 0.50}"),
+        ("prices:\n", "indexation: {follows: prices, every_months: 1}\nprices:\n"),
+    )
+    other = indexed.replace("code: small", "code: other")
+    for old, new in changes:
+        assert old in other
+        other = other.replace(old, new)
+    first = written(folder, indexed)
+    (folder / "other.yaml").write_text(other, encoding="utf-8")
+    return first, str(folder / "other.yaml")
+
+
+def test_a_value_that_follows_prices_is_compared_with_one_that_stays(
+    tmp_path: Path, work: Path
+) -> None:
+    stays = ("indexation: {follows: prices, every_months: 1}\n", "")
+    first, other = two(tmp_path, stays, ("seed: 7", "seed: 8"))
+
+    report = simulate_both(Asked(first, tmp_path / "out", books=False), other, work)
+
+    difference = report.tables["difference_try_other"].frame["difference_minor"].tolist()
+    need = report.tables["cost_try"].frame["need_minor"].tolist()
+    assert difference[0] == 0
+    # Prices rise by half a year: what stays costs less from month to month.
+    assert all(later < before for before, later in pairwise(difference))
+    assert need[5] + difference[5] <= need[0]  # nobody comes, some leave, the value is the old one
+    page = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert page["scenario"]["variants"][0]["is_indexed"] is False
+
+
+def test_scenarios_that_differ_in_more_than_rules_are_not_compared(
+    tmp_path: Path, work: Path
+) -> None:
+    first, other = two(
+        tmp_path,
+        ("months: 6\nseed", "months: 5\nseed"),
+        ("exits: 0.01", "exits: 0.02\n  take_up: 0.5"),
+        ("annual: 0.50", "annual: 0.40"),
+        ("amount: 100000.00", "amount: 90000.00"),
+        ("grants:\n", "costs: {fee_each: 2.00}\ngrants:\n"),
+        ("every_months: 6", "every_months: 3"),
+        ("{households: 400}", "{households: 500}"),
+    )
+    fields = ("caseload.exits, caseload.take_up, costs.fee_each, grants, months,"
+              " population.synthetic, prices.inflation, rules.every_months")  # fmt: skip
+
+    with pytest.raises(Refusal, match=rf"^scenarios_apart: .*: {fields}\."):
+        simulate_both(Asked(first, tmp_path / "out", books=False), other, work)
+    snapshot = write_synthetic(tmp_path / "snapshot", 400, 7, MARCH)
+    with pytest.raises(Refusal, match=r"^scenarios_apart: .*: .* months, prices\.inflation"):
+        simulate_both(Asked(first, tmp_path / "out", snapshot, books=False), other, work)
+    assert not (tmp_path / "out").exists()
 
 
 # --- what the real cycle selects ---------------------------------------------------------------
@@ -301,7 +392,8 @@ def test_a_shipped_scenario_has_a_page_that_stands_for_itself(name: str, tmp_pat
     files = write_synthetic(tmp_path, asked.households, scenario.seed, scenario.start)
     people = People.of(*files, asked.represents)
     projection = project(loaded, people, "lots", tmp_path)
-    report = report_of(projection, manifest_of(loaded, people, "synthetic", "lots", "test"))
+    manifest = manifest_of(loaded, people, "synthetic", "lots", "test", books=False)
+    report = report_of(projection, manifest)
 
     own = list(Language)[SHIPPED_SCENARIOS.index(name) % len(Language)]
     for language in Language if FULL else [own]:
@@ -406,12 +498,22 @@ def test_a_report_stays_whole_where_another_is_cancelled(
     before = contents(tmp_path / "out")
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
+        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, (interrupted, None))
     assert contents(tmp_path / "out") == before
     with pytest.raises(KeyboardInterrupt):
         half_written(tmp_path / "out")
     assert contents(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_months_of_draws_are_told_one_after_the_other(tmp_path: Path, work: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    asked = Asked(written(tmp_path), tmp_path / "out", books=False)
+    simulate(asked, work, (None, lambda done, total: told.append((done, total))))
+
+    # Three courses of six months in a hundred draws, from none to all.
+    assert told == [(100 * month, 1800) for month in range(19)]
 
 
 def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> None:
@@ -422,7 +524,7 @@ def test_ctrl_c_stops_a_run_and_leaves_nothing(tmp_path: Path, work: Path) -> No
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, interrupted)
+        simulate(Asked(written(tmp_path), tmp_path / "out", books=False), work, (interrupted, None))
 
     # Three courses on three days: the first, and those on which one of them changes.
     assert told == [(400, 3600)]

@@ -34,9 +34,9 @@ def try_of(month: date, people: int, disabled: int = 0) -> int | None:
         if not date(2018, 11, 1) <= month <= date(2021, 6, 1):
             return None
         total += 600 * disabled
-    if date(2018, 8, 1) <= month <= date(2019, 5, 1):
-        return None  # "50-250"
-    if month >= date(2019, 8, 1) and month.month in (2, 5, 8, 11):
+    if month <= date(2019, 7, 1):
+        return None  # no word of top-ups, then "50-250" a quarter, then two months without a word
+    if month.month in (2, 5, 8, 11):
         total += 600 if people <= 4 else 300 if people <= 8 else 100
     if month in (date(2020, 6, 1), date(2020, 7, 1)):
         total += 500
@@ -61,8 +61,6 @@ def test_every_month_is_as_written_down_by_hand(people: int, disabled: int) -> N
 @pytest.mark.parametrize(
     ("month", "people", "disabled", "amount"),
     [
-        ((2016, 11), 1, 0, 100),  # the first month
-        ((2017, 12), 6, 0, 720),
         ((2019, 8), 6, 0, 720 + 300),  # a quarter with a top-up
         ((2019, 9), 6, 0, 720),  # and one month later
         ((2020, 6), 5, 1, 600 + 600 + 500),  # disability, and the first COVID month
@@ -80,6 +78,27 @@ def test_amounts_of_well_known_months(
     said = transfer(date(*month, 15), people, disabled)
     assert said.amount_minor == amount * 100
     assert str(said) == f"TRY {amount}.00"
+
+
+@pytest.mark.parametrize(
+    ("month", "people", "stated", "nearest"),
+    [
+        ((2016, 11), 1, 100, "range only"),  # the first month
+        ((2017, 12), 6, 720, "range only"),
+        ((2018, 7), 6, 720, "range only"),
+        ((2019, 6), 6, 720, "tier from Oct 2023 FAQ"),
+        ((2019, 7), 3, 360, "first seen Aug 2019"),
+    ],
+)
+def test_months_of_whose_top_ups_nothing_is_said_are_not_published(
+    month: tuple[int, int], people: int, stated: int, nearest: str
+) -> None:
+    said = transfer(date(*month, 1), people)
+    assert (said.amount_minor, said.stated_minor) == (None, stated * 100)
+    [missing] = said.missing
+    assert missing.name is PartName.QUARTERLY
+    assert missing.why.startswith(f"no row covers {month[0]}-{month[1]:02d}: {nearest}")
+    assert missing.source.startswith("https://")
 
 
 def test_a_range_is_not_published_and_names_its_source() -> None:

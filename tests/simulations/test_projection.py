@@ -9,8 +9,10 @@ import pytest
 
 from ledgers.problems import Refusal
 from simulations.projection.courses import People
-from simulations.projection.running import Projection, project
+from simulations.projection.running import Projection, adequacy_by_month, project
 from simulations.projection.spending import spending_of
+from simulations.report.model import share
+from simulations.report.parts import caseload_part
 from simulations.scenario.model import Expenditure, Grant, Indexation
 from simulations.scenario.reading import Loaded
 from tests.eligibility.snapshots import ADULT, write_snapshot
@@ -152,6 +154,26 @@ def test_the_value_follows_prices_by_whole_banknotes(tmp_path: Path) -> None:
     assert base.transfers[0].tolist() == [MONTH] * 3 + [20 * 245_000 + 10 * 365_000] * 3
 
 
+def test_prices_eat_what_a_transfer_is_of_the_basket(tmp_path: Path) -> None:
+    monthly = "{monthly: [0.05, 0.25, 0, 0.60, 0, 0]}\n  basket: {per_person: 4000.00, source: Me}"
+    text = STILL.replace("{annual: 0}", monthly)
+    projection = ran(tmp_path, text, grants=(grant(to="2026-05-31"),))
+
+    adequate = adequacy_by_month(projection)
+    section, table = caseload_part(projection)
+
+    # 1,000 of 4,000 TRY; after the first month the basket costs 5,000, then 8,000.
+    assert adequate.round(9).tolist()[:5] == [0.25, 0.2, 0.2, 0.125, 0.125]
+    assert np.isnan(adequate[5])  # the grant has ended, and nobody is paid
+    assert [column.name for column in table.columns][4:6] == ["people", "adequacy"]
+    assert [sentence.key for sentence in section.sentences] == ["caseload_says"]
+    lasting = caseload_part(ran(tmp_path, text, grants=(grant(),))).section.sentences[-1]
+    assert (lasting.key, lasting.facts) == (
+        "adequacy_says", {"first": share(250_000), "last": share(125_000)}
+    )  # fmt: skip
+    assert adequacy_by_month(ran(tmp_path, grants=(grant(),))) is None
+
+
 def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -> None:
     text = STILL.replace(
         "  every_months: 6\n",
@@ -170,10 +192,11 @@ def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -
     assert projection.base.base.due[0, 0] == 95
 
 
-def test_weights_of_zero_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1e-7, 2e8, float("inf"), float("nan"), None])
+def test_weights_that_nobody_stands_for_are_refused(tmp_path: Path, weight: float | None) -> None:
     people = village(tmp_path)
     table = pq.read_table(people.households)
-    weights = pa.array([0.0, *[2.0] * 29])
+    weights = pa.array([weight, *[2.0] * 29])
     pq.write_table(table.append_column("weight", weights), people.households)
 
     with pytest.raises(Refusal, match=r"^population_weights: 1 household") as refused:

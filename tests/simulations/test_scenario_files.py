@@ -18,6 +18,11 @@ from tests.simulations.scenario_files import (
 )
 
 OVERLAY = "  every_months: 6\n"
+NOT_INDEXED = """\
+variants:
+  - {code: still, name: {tr: Aynı, en: Still, ar: ثابت}, is_indexed: false,
+     indexation: {follows: prices, every_months: 6}}
+"""
 
 
 def with_overlay(line: str) -> str:
@@ -96,6 +101,18 @@ def with_overlay(line: str) -> str:
             "1999-01",
         ),
         (changed(("seed: 7", "seed: 7\nsead: 8")), "field_unknown", 8, "sead"),
+        (
+            changed(("{annual: 0}", "{monthly: [0.02, -2, 0.02, 0.02, 0.02, 0.02]}")),
+            "field_wrong",
+            18,
+            "more than -1",
+        ),
+        (
+            changed(("caseload:\n", f"{NOT_INDEXED}caseload:\n")),
+            "field_wrong",
+            15,
+            "not indexed",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_its_place(
