@@ -157,7 +157,8 @@ class Document:
 class Observation:
     """What a provider said of one instruction (`ref`) or of a whole file (`message_id`, no ref).
 
-    `amount_minor` is what was executed or returned, None where the document does not say.
+    `amount_minor` is what was executed or returned, `moved_on` the day the provider booked it; None
+    where the document does not say. `observed_at` is when the provider said it.
     """
 
     outcome: Outcome
@@ -169,6 +170,7 @@ class Observation:
     reason_code: str = ""
     provider_ref: str = ""
     observed_at: datetime | None = None
+    moved_on: date | None = None
     place: Place = NOWHERE
 
 

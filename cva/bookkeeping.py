@@ -5,7 +5,7 @@ what does not fit. The same key, or the same request where it has no key, change
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -58,15 +58,17 @@ class Bookkeeper:
 
 
 def reverse(
-    conn: Connection, who: Bookkeeper, entry_ref: str, *, on: date, reason: str
-) -> Recorded:
+    conn: Connection, who: Bookkeeper, entry_ref: str, *, on: date, reason: str,
+    adjustment: bool = False,
+) -> Recorded:  # fmt: skip
     """Record the mirror of an entry, at most once.
 
     Raises `role_missing`, `entry_unknown`, `already_reversed`, `reversal_too_early`,
-    `transfers_not_reversed`, `commitment_not_reversed`, `reason_missing`.
+    `transfers_not_reversed`, `commitment_not_reversed`, `reason_missing`; the database refuses
+    with `period_closed` and `period_adjusting` (unless it is an `adjustment`).
     """
     staff.require(conn, who.person_id, staff.Role.FINANCE)
-    head = who.head(f"reverse:{entry_ref}", "reversal", on, reason)
+    head = replace(who.head(f"reverse:{entry_ref}", "reversal", on, reason), adjustment=adjustment)
     done = entries.reverse(conn, entry_ref, head)
     if not done.already:
         _act(conn, who, f"reverse:{entry_ref}", "reverse", entry_ref, {"entry": done.entry_ref})

@@ -21,12 +21,12 @@ from ledgers.problems import Problem
 PERIOD_CLOSED = Problem(
     "period_closed",
     "The entry {entry} is dated {on}; the books are closed to {closed_to}.",
-    "Record it in the open period and name the entry that it corrects.",
+    "Date it in the open period, and name the entry that it corrects with --corrects.",
 )
 PERIOD_ADJUSTING = Problem(
     "period_adjusting",
     "The entry {entry} is dated {on}; to {adjusting_to} the books take adjustments only.",
-    "Record it in the open period, or as an adjustment.",
+    "Date it in the open period, or record it as an adjustment with --adjustment.",
 )
 PERIOD_OUT_OF_ORDER = Problem(
     "period_out_of_order",
@@ -100,3 +100,14 @@ def periods(conn: Connection) -> list[Period]:
         found.append(Period(starts_on, ends_on, state))
         starts_on = date.fromordinal(ends_on.toordinal() + 1)
     return [*found, Period(starts_on, None, PeriodState.OPEN)]
+
+
+def day_taken(conn: Connection, on: date, today: date) -> date:
+    """Return `on` where its period takes every entry, else `today`.
+
+    What is learned too late for its period is booked when it is learned; the caller's reason names
+    the day it is of.
+    """
+    row = conn.execute("SELECT max(ends_on) FROM books.period_state").fetchone()
+    ended_on = row[0] if row else None
+    return on if ended_on is None or on > ended_on else today

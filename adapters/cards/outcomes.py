@@ -127,6 +127,7 @@ def settlement(head: Head, line: Line) -> Iterator[Reading]:
             currency=head.currency,
             provider_ref=provider_ref,
             observed_at=head.created_at,
+            moved_on=business_date,
             place=line.place,
         )
 

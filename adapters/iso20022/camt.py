@@ -269,6 +269,7 @@ def _observations(entry: Entry, state: _Statement) -> Iterator[Reading]:
                 reason_code=detail.reason_code,
                 provider_ref=detail.provider_ref or entry.provider_ref,
                 observed_at=state.at,
+                moved_on=entry.booked_on,
                 place=state.place("TxDtls"),
             )
 

@@ -45,12 +45,17 @@ def reverse(
     entry: str = typer.Argument(help="The entry's reference: je_…"),
     reason: str = REASON,
     on: datetime | None = ON,
+    adjustment: bool = typer.Option(
+        False, "--adjustment", help="For a period that takes adjustments only."
+    ),
 ) -> None:
     """Undo an entry by its exact mirror, once."""
     session = open_session()
     day = on.date() if on else session.today
     with session.transaction() as conn:
-        done = bookkeeping.reverse(conn, _who(session), entry, on=day, reason=reason)
+        done = bookkeeping.reverse(
+            conn, _who(session), entry, on=day, reason=reason, adjustment=adjustment
+        )
     say(f"{entry} {'was reversed before' if done.already else 'is reversed'} by {done.entry_ref}.")
 
 

@@ -100,6 +100,10 @@ def entry(
     provider: str = typer.Option("", help="The provider's code, where its float moves."),
     reason: str = typer.Option(..., help="What it rests on: agreement, advice, file."),
     on: datetime | None = typer.Option(None, formats=DATE, help="The day; default today."),
+    adjustment: bool = typer.Option(
+        False, "--adjustment", help="For a period that takes adjustments only."
+    ),
+    corrects: str = typer.Option("", help="The entry that this one sets right: je_…"),
     key: str = typer.Option(..., help="Idempotency key: the same key records once."),
 ) -> None:
     """Record an event of the journal by hand: budget, grant, float, fee, claim, refund."""
@@ -107,6 +111,7 @@ def entry(
     funding = Funding(
         event, grant, currency, parse_amount(amount, currency) if amount else None,
         on.date() if on else session.today, reason, bank, provider, parse_facts(fact),
+        adjustment, corrects,
     )  # fmt: skip
     with session.transaction() as conn:
         done = fund(conn, funding, person_id=session.person_id, at=session.clock.now(), key=key)

@@ -24,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 def reconciliations(
     report: Code | None = typer.Argument(None, help="R1 to R9; without it, all at a glance."),
-    on: datetime | None = typer.Option(None, formats=DATE, help="The last day; default today."),
+    on: datetime | None = typer.Option(
+        None, formats=DATE, help="The last day that counts; default today."
+    ),
     comparison: str = typer.Option("", help="R3, R4, R7: which lines, as in import and match."),
     provider: str = typer.Option("", help="R2, R5: the provider's code."),
     plan: str = typer.Option("", help="R1: only this plan."),
@@ -37,7 +39,7 @@ def reconciliations(
     """Hold the books against plans, wallets, statements, files; every difference has a name."""
     session = open_session()
     day = on.date() if on else session.today
-    asked = Asked(day, currency, comparison, provider, plan, file)
+    asked = Asked(day, currency, comparison, provider, plan, file, session.today)
     with session.reading() as conn:
         if report is None:
             rows = [row for code, told in overview(conn, asked) for row in _glance(code, told)]
@@ -52,7 +54,8 @@ def reconciliations(
 def _glance(code: Code, told: Told | None) -> Iterator[tuple[Cell, ...]]:
     title = f"{code} {TITLES[code]}"
     if told is None:
-        yield title, "", None, None, None, None, "needs " + " ".join(f"--{n}" for n in NEEDS[code])
+        needs = "needs " + " ".join(f"--{n}" for n in NEEDS[code])
+        yield title, "", None, None, None, None, needs if NEEDS[code] else "of today only"
         return
     found, currency = told.report, told.currency
     named = found.ours_minor - found.theirs_minor - found.unnamed_minor

@@ -27,6 +27,7 @@ from ledgers.entries import Recorded
 from ledgers.events import Event, How, choices, events, qualified
 from ledgers.journal import EXPRESSIONS, JOURNAL_FACT_MISSING, JOURNAL_FACT_UNFIT, plan
 from ledgers.money import parse_amount, with_amounts
+from ledgers.periods import day_taken
 from ledgers.plans import PlannedEntry
 from ledgers.problems import Answer, Problem, Refusal
 from ledgers.recording import Occasion, record_planned
@@ -90,7 +91,8 @@ class Funding:
     """One event recorded by hand: `bank` and `provider` are codes of the providers file.
 
     `amount_minor` is the event's amount, None where it has others; `facts` are all further facts as
-    a person writes them: amounts such as 1250.50, yes or no, account codes of a choice.
+    a person writes them: amounts such as 1250.50, yes or no, account codes of a choice. A period
+    that is being adjusted takes an `adjustment`; `corrects` is the entry that this one sets right.
     """
 
     event: str
@@ -102,6 +104,8 @@ class Funding:
     bank: str = ""
     provider: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    adjustment: bool = False
+    corrects: str = ""
 
 
 def known_events() -> dict[str, Event]:
@@ -151,7 +155,8 @@ def fund(conn: Connection, funding: Funding, *, person_id: str, at: datetime, ke
     An event of several entries is recorded whole; the answer is the first of them. Raises
     `event_unknown`, `funding_not_above_zero`, `provider_needed`, `amount_unreadable`, what
     `journal.plan` raises of missing and unfit facts, `account_limit`, `wallet_unknown`,
-    `key_used_differently`, `role_missing`.
+    `key_used_differently`, `entry_unknown` (of what it corrects), `role_missing`; the database
+    refuses with `period_closed` and `period_adjusting`.
     """
     staff.require(conn, person_id, "finance")
     if funding.event not in known_events():
@@ -176,6 +181,7 @@ def book_fees(
 ) -> int:  # fmt: skip
     """Book every fee of the provider's statements that the books do not have; returns how many.
 
+    A fee of a day that the books no longer take is booked today, and its reason names the day.
     Raises `role_missing`, `account_limit`.
     """
     staff.require(conn, person_id, "finance")
@@ -183,9 +189,11 @@ def book_fees(
     from_bank = {"fee_account": "5140", "fee_source": "1010"}
     rows = conn.execute(_UNBOOKED_FEES, (provider_code,)).fetchall()
     for provider, account, statement_id, line_id, amount_minor, currency, booked_on in rows:
+        on = day_taken(conn, booked_on, day_of(at))
+        late = "" if on == booked_on else f", charged on {booked_on}"
         fee = Funding(
-            "fee_charged", grant_code, currency, amount_minor, booked_on,
-            f"fee on statement {statement_id}", bank=provider, provider=provider,
+            "fee_charged", grant_code, currency, amount_minor, on,
+            f"fee on statement {statement_id}{late}", bank=provider, provider=provider,
             facts=from_float if provider_kind == "card_processor" else from_bank,
         )  # fmt: skip
         key = f"fee/{provider}/{account}/{statement_id}/{line_id}"
@@ -253,6 +261,8 @@ def _body(funding: Funding) -> dict[str, object]:
     return {
         "event": funding.event, "amount_minor": funding.amount_minor,
         "facts": dict(funding.facts),
+        **({"adjustment": True} if funding.adjustment else {}),
+        **({"corrects": funding.corrects} if funding.corrects else {}),
     }  # fmt: skip
 
 
@@ -314,7 +324,10 @@ def _write(
         replace(entry, key=f"{key}#{number}" if number else key)
         for number, entry in enumerate(planned)
     ]
-    occasion = Occasion(funding.on, day_of(at), person_id, funding.reason)
+    occasion = Occasion(
+        funding.on, day_of(at), person_id, funding.reason, funding.adjustment,
+        funding.corrects or None,
+    )  # fmt: skip
     written = record_planned(conn, keyed, occasion, lambda: new_id("je", at))
     row = conn.execute("SELECT entry_ref FROM books.entry WHERE key = %s", (key,)).fetchone()
     return Recorded(str(row[0]) if row else "", written[0].already)

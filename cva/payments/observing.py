@@ -30,6 +30,7 @@ from cva import acts, staff
 from cva.clock import Clock
 from cva.database.connect import transaction
 from cva.identifiers import new_id
+from cva.payments.accounts import day_of
 from cva.payments.planning import Plan
 from cva.progress import Progress
 from cva.providers import Provider
@@ -310,9 +311,9 @@ def _stage(
 
 
 def _observed(said: Observation) -> tuple[str | int | date | None, ...]:
-    on = said.observed_at.date() if said.observed_at else None
+    said_on = day_of(said.observed_at) if said.observed_at else None
     return (
-        said.ref, said.amount_minor, said.currency, said.reason_code, on,
+        said.ref, said.amount_minor, said.currency, said.reason_code, said.moved_on or said_on,
         said.outcome.value, int(said.evidence), said.message_id, said.provider_ref,
     )  # fmt: skip
 

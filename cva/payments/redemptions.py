@@ -40,6 +40,7 @@ from cva.payments.accounts import (
 )
 from cva.providers import Provider
 from cva.vault import Vault
+from ledgers import periods
 from ledgers.entries import EntryHead, Leg, record
 from ledgers.events import How
 from ledgers.items import ItemResult, record_each, results
@@ -163,7 +164,8 @@ def book(
 ) -> Booked:
     """Keep a redemption report and book its items, each for itself; the same report again does not.
 
-    The report takes effect on its business date. Raises `role_missing`, `redemptions_not_awaited`,
+    The report takes effect on its business date; where the books no longer take that day it is
+    booked today, and its reason names the day. Raises `role_missing`, `redemptions_not_awaited`,
     `no_redemptions`, `redemptions_before_settling`, `batch_key_used_differently` (the report's id
     stands for other items), and what the database says of the day.
     """
@@ -177,20 +179,21 @@ def book(
     if _count(conn, _UNSETTLED):
         raise REDEMPTIONS_BEFORE_SETTLING.refusal(count=_count(conn, _UNSETTLED))
     key = f"redemptions/{provider.code}/{report.report_id}"
+    on, reason = _day_and_reason(conn, key, report, day_of(at))
     totals = {kind: [0, 0, 0] for kind in EVENTS}
     already = True
     for kind in _kinds(conn):
         head = EntryHead(
-            new_id("je", at), f"{key}/{kind}", EVENTS[kind], report.booked_on, person_id,
-            f"redemption report {report.report_id}", recorded_on=day_of(at),
+            new_id("je", at), f"{key}/{kind}", EVENTS[kind], on, person_id, reason,
+            recorded_on=day_of(at),
         )  # fmt: skip
         batch = record_each(conn, head, _ITEMS, _values(conn, provider.code, kind, terms))
         totals[kind] = [batch.items, batch.recorded, batch.amount_minor]
         already = already and batch.already
     keys = [f"{key}/{kind}" for kind in EVENTS]
     _liquidate(conn, keys, terms, EntryHead(
-        new_id("je", at), f"{key}/budget", "commitment_liquidated", report.booked_on, person_id,
-        f"redemption report {report.report_id}", recorded_on=day_of(at),
+        new_id("je", at), f"{key}/budget", "commitment_liquidated", on, person_id, reason,
+        recorded_on=day_of(at),
     ))  # fmt: skip
     conn.execute("DROP TABLE redemption")
     booked = Booked(
@@ -206,7 +209,9 @@ def book(
         acts.record(
             conn, key=key, verb="book_redemptions", object_id=provider.code,
             body={"report": report.report_id}, person_id=person_id, at=at,
-            answer={"items": booked.items, "recorded": booked.recorded},
+            answer={
+                "items": booked.items, "recorded": booked.recorded, "on": on.isoformat(),
+            },
         )  # fmt: skip
     return booked
 
@@ -252,6 +257,19 @@ def _stage(
         )
     conn.execute("ANALYZE redemption")
     return found, findings
+
+
+def _day_and_reason(
+    conn: Connection, key: str, report: Redemption, today: date
+) -> tuple[date, str]:
+    """Return the day the report is booked on, for a repetition the first one, and why."""
+    earlier = acts.already(conn, key, {"report": report.report_id})
+    if earlier is None:
+        on = periods.day_taken(conn, report.booked_on, today)
+    else:
+        on = date.fromisoformat(str(earlier.get("on", report.booked_on)))
+    late = "" if on == report.booked_on else f" of {report.booked_on}"
+    return on, f"redemption report {report.report_id}{late}"
 
 
 def _kinds(conn: Connection) -> list[str]:

@@ -7,12 +7,17 @@ was instructed is loaded with what was loaded; the rest is released and may foll
 contract recognises the expense at redemption, what is loaded stands on the households' wallets and
 its budget stays committed until `redemptions` books its use.
 
+Each entry takes effect on the day the provider says of its lines: one entry for each of these days,
+never before the lines were released or the loads booked, never after today. What is learned when
+the books no longer take that day is booked today, and its reason names the day.
+
 A bank's status report never proves a payment: only a booked statement entry does. That ranking is
 the adapters' (`adapters.port.Evidence`); a bank adapter yields EXECUTED only from statements.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from psycopg import Connection, sql
 
@@ -23,7 +28,7 @@ from cva.payments.accounts import Accounts, accounts_of, day_of
 from cva.payments.planning import Plan
 from cva.payments.sending import require_not_sending
 from cva.progress import Progress, stages
-from ledgers import transfers
+from ledgers import periods, transfers
 from ledgers.entries import EntryHead, record
 
 # Lines and outcomes are looked up by key (LIMIT, OFFSET 0): the statistics never know the newest
@@ -48,7 +53,9 @@ _DECIDE = """
                 THEN least(min(coalesce(amount_minor, planned_minor)), min(planned_minor))
                 ELSE 0 END AS amount_minor,
            min(planned_minor) AS planned_minor,
-           min(observed_on) AS delivered_on, min(observation_id) AS observation_id
+           min(observed_on) AS delivered_on, min(observation_id) AS observation_id,
+           least(greatest(coalesce(min(observed_on), %(today)s), %(released)s::date),
+                 %(today)s) AS day
     FROM said WHERE evidence = best
     GROUP BY line_no, instruction_ref HAVING bool_and(paid) OR NOT bool_or(paid)
 """
@@ -66,7 +73,8 @@ _RETURNS = """
     CREATE TEMPORARY TABLE returned ON COMMIT DROP AS
     SELECT DISTINCT ON (o.line_no) o.line_no, l.instruction_ref, o.observation_id,
            least(coalesce(o.amount_minor, e.amount_minor), e.amount_minor) AS amount_minor,
-           coalesce(l.province, '') AS location
+           coalesce(l.province, '') AS location,
+           least(greatest(coalesce(o.observed_on, %(today)s), b.effective_on), %(today)s) AS day
     FROM payments.observation o
     CROSS JOIN LATERAL (
         SELECT n.instruction_ref, n.province FROM payments.line n
@@ -75,6 +83,10 @@ _RETURNS = """
         SELECT n.amount_minor FROM payments.outcome n
         WHERE (n.plan_id, n.line_no, n.step, n.kind) = (o.plan_id, o.line_no, 1, 'loaded')
         LIMIT 1) e
+    CROSS JOIN LATERAL (
+        SELECT n.effective_on FROM books.transfer h JOIN books.transfer r
+            ON r.pending_id = h.transfer_id JOIN books.entry n ON n.entry_id = r.entry_id
+        WHERE h.instruction_ref = l.instruction_ref AND h.phase = 'pending' LIMIT 1) b
     WHERE o.plan_id = %(plan)s AND o.outcome = 'returned' AND o.currency IN ('', %(currency)s)
       AND NOT EXISTS (SELECT FROM payments.outcome r
                       WHERE (r.plan_id, r.line_no, r.step) = (o.plan_id, o.line_no, 2) OFFSET 0)
@@ -87,14 +99,18 @@ _RETURN_OUTCOMES = """
     FROM returned ORDER BY line_no
 """
 
-# The entry names what it rests on, so that nobody can put other documents under it later.
-_EVIDENCE = """
-    SELECT encode(payments.evidence_digest(array_agg(instruction_ref ORDER BY line_no),
-        array_agg(observation_id ORDER BY line_no)), 'hex') FROM {table}
-"""
+# A day's entry names what it rests on, so that nobody can put other documents under it later.
+_DAYS = sql.SQL("""
+    SELECT day, max(observation_id),
+           encode(payments.evidence_digest(array_agg(instruction_ref ORDER BY line_no),
+               array_agg(observation_id ORDER BY line_no)), 'hex'),
+           count(*), sum(amount_minor)::bigint
+    FROM {table} GROUP BY day ORDER BY day
+""")
+_RELEASED_ON = "SELECT min(effective_on) FROM books.entry WHERE key = %s"
 
 _STAGES = 4  # what was said is weighed, booked, what came back is booked, where it stands
-_SETTLE_SOURCE = sql.SQL("SELECT instruction_ref, amount_minor FROM decided")
+_SETTLE_SOURCE = sql.SQL("SELECT instruction_ref, amount_minor FROM decided WHERE day = %(day)s")
 
 _RETURN_SOURCE = sql.SQL("""
     SELECT %(source)s::integer AS debit_account_id, %(loaded)s::integer AS credit_account_id,
@@ -104,7 +120,7 @@ _RETURN_SOURCE = sql.SQL("""
            (SELECT h.wallet_id FROM books.transfer h WHERE h.phase = 'pending'
               AND h.instruction_ref = returned.instruction_ref) AS wallet_id,
            NULL::date AS expires_on
-    FROM returned
+    FROM returned WHERE day = %(day)s
 """)
 
 
@@ -142,7 +158,11 @@ def settle(
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (plan_id,))
     require_not_sending(conn, plan_id, with_others=True)
     accounts = accounts_of(conn, plan)
-    values = {"plan": plan_id, "at": at, "today": day_of(at), "currency": plan.currency}
+    (released_on,) = conn.execute(_RELEASED_ON, (f"hold:{plan_id}",)).fetchone() or (None,)
+    values = {
+        "plan": plan_id, "at": at, "today": day_of(at), "currency": plan.currency,
+        "released": released_on,
+    }  # fmt: skip
     through = stages(progress, _STAGES, plan.lines - plan.stopped_lines)
     conn.execute(_DECIDE, values)
     conn.execute("ANALYZE decided")
@@ -179,75 +199,88 @@ def settle(
     return settlement
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """Lines that take effect on one day, and the entries they make; `said` is for their reasons."""
+
+    on: date
+    said: str
+    key: str
+    evidence: str
+    count: int
+    amount_minor: int
+
+    def head(self, step: str, event: str, reason: str, person_id: str, at: datetime) -> EntryHead:
+        """Return the head of the day's entry of this step."""
+        return EntryHead(
+            entry_ref=new_id("je", at), key=f"{step}:{self.key}", event=event,
+            effective_on=self.on, recorded_by=person_id, reason=reason + self.said,
+            recorded_on=day_of(at),
+        )  # fmt: skip
+
+
+def _days(conn: Connection, table: str, plan_id: str, at: datetime) -> Iterator[tuple[date, _Day]]:
+    """Yield each day the provider named, with what is booked for it and on which day."""
+    query = _DAYS.format(table=sql.Identifier(table))
+    for day, newest, evidence, count, amount_minor in conn.execute(query).fetchall():
+        on = periods.day_taken(conn, day, day_of(at))
+        said = "" if on == day else f"; of {day}, a day the books no longer take"
+        yield day, _Day(on, said, f"{plan_id}:{newest}:{day}", evidence, count, amount_minor)
+
+
 def _settle_pending(
     conn: Connection, plan: Plan, accounts: Accounts, person_id: str, at: datetime
 ) -> transfers.Settled:
-    newest = _one(conn, "SELECT max(observation_id) FROM decided")
-    if not newest:
-        return transfers.Settled(0, 0, 0, 0, 0)
-    evidence = _text(conn, _EVIDENCE.format(table="decided"))
-    head = EntryHead(
-        entry_ref=new_id("je", at), key=f"settle:{plan.plan_id}:{newest}",
-        event=accounts.events.settled,
-        effective_on=day_of(at), recorded_by=person_id,
-        reason=f"plan {plan.plan_id} settled; evidence {evidence}",
-        recorded_on=day_of(at),
-    )  # fmt: skip
-    settled = transfers.settle(conn, head, _SETTLE_SOURCE, {})
-    moves = [("commitment_released", settled.released_minor)]
-    if not accounts.has_wallets:  # else it is spent, and no longer committed, when it is used
-        moves.insert(0, ("commitment_liquidated", settled.posted_minor))
-    legs = [leg for event, minor in moves if minor for leg in accounts.budget_move(event, minor)]
-    if not legs:
-        return settled
-    memo = EntryHead(
-        entry_ref=new_id("je", at), key=f"liquidate:{plan.plan_id}:{newest}",
-        event=moves[0][0], effective_on=day_of(at), recorded_by=person_id,
-        reason=f"plan {plan.plan_id} settled",
-        recorded_on=day_of(at),
-    )  # fmt: skip
-    record(conn, memo, legs)
-    return settled
+    done = transfers.Settled(0, 0, 0, 0, 0)
+    for day, booked in _days(conn, "decided", plan.plan_id, at):
+        reason = f"plan {plan.plan_id} settled"
+        head = booked.head(
+            "settle", accounts.events.settled, f"{reason}; evidence {booked.evidence}", person_id,
+            at,
+        )  # fmt: skip
+        settled = transfers.settle(conn, head, _SETTLE_SOURCE, {"day": day})
+        done = transfers.Settled(
+            done.posted_count + settled.posted_count, done.posted_minor + settled.posted_minor,
+            done.voided_count + settled.voided_count, done.voided_minor + settled.voided_minor,
+            done.released_minor + settled.released_minor,
+        )  # fmt: skip
+        moves = [("commitment_released", settled.released_minor)]
+        if not accounts.has_wallets:  # else it is spent, and no longer committed, when it is used
+            moves.insert(0, ("commitment_liquidated", settled.posted_minor))
+        legs = [
+            leg for event, minor in moves if minor for leg in accounts.budget_move(event, minor)
+        ]
+        if legs:
+            record(conn, booked.head("liquidate", moves[0][0], reason, person_id, at), legs)
+    return done
 
 
 def _book_returns(
     conn: Connection, plan: Plan, accounts: Accounts, person_id: str, at: datetime
 ) -> tuple[int, int]:
-    row = conn.execute(
-        "SELECT count(*), coalesce(sum(amount_minor), 0)::bigint, max(observation_id) FROM returned"
-    ).fetchone()
-    if row is None or not row[0]:
-        return 0, 0
-    count, amount_minor, newest = row
-    evidence = _text(conn, _EVIDENCE.format(table="returned"))
-    head = EntryHead(
-        entry_ref=new_id("je", at), key=f"return:{plan.plan_id}:{newest}",
-        event=accounts.events.returned,
-        effective_on=day_of(at), recorded_by=person_id,
-        reason=f"plan {plan.plan_id}: came back; evidence {evidence}",
-        recorded_on=day_of(at),
-    )  # fmt: skip
     values = {
         "source": accounts.source, "loaded": accounts.loaded, "currency": plan.currency,
         "grant": accounts.grant_code, "programme": accounts.programme_id, "cycle": plan.cycle_id,
         "provider": plan.provider,
     }  # fmt: skip
-    transfers.transfer(conn, head, _RETURN_SOURCE, values)
-    memo = EntryHead(
-        entry_ref=new_id("je", at), key=f"unspend:{plan.plan_id}:{newest}",
-        event=accounts.returned_budget,
-        effective_on=day_of(at), recorded_by=person_id, reason=f"plan {plan.plan_id}: came back",
-        recorded_on=day_of(at),
-    )  # fmt: skip
-    record(conn, memo, accounts.budget_move(accounts.returned_budget, amount_minor))
-    return count, amount_minor
+    count = total_minor = 0
+    for day, booked in _days(conn, "returned", plan.plan_id, at):
+        reason = f"plan {plan.plan_id}: came back"
+        head = booked.head(
+            "return", accounts.events.returned, f"{reason}; evidence {booked.evidence}", person_id,
+            at,
+        )  # fmt: skip
+        transfers.transfer(conn, head, _RETURN_SOURCE, {**values, "day": day})
+        event = accounts.returned_budget
+        record(
+            conn, booked.head("unspend", event, reason, person_id, at),
+            accounts.budget_move(event, booked.amount_minor),
+        )  # fmt: skip
+        count += booked.count
+        total_minor += booked.amount_minor
+    return count, total_minor
 
 
 def _one(conn: Connection, query: str) -> int:
     row = conn.execute(query).fetchone()
     return int(row[0] or 0) if row else 0
-
-
-def _text(conn: Connection, query: str) -> str:
-    row = conn.execute(query).fetchone()
-    return str(row[0]) if row else ""

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from psycopg import Connection, sql
 
+from cva.clock import ZONE
 from ledgers.matching import reports
 from ledgers.matching.reports import Report
 from ledgers.money import parse_amount
@@ -37,6 +38,13 @@ RECONCILIATION_NEEDS = Problem(
     "reconciliation_needs",
     "The reconciliation {code} needs {needs}.",
     "Name it; `cva ledger reconciliations` lists what each of the nine needs.",
+    Answer.USAGE,
+)
+RECONCILIATION_OF_TODAY = Problem(
+    "reconciliation_of_today",
+    "The reconciliation {code} cannot be made for {on}: what wallets, plans and holds come to is"
+    " known for today only.",
+    "Leave --on out; for a past day look at the trial balance, R2 and R5.",
     Answer.USAGE,
 )
 FIGURES_UNREADABLE = Problem(
@@ -80,8 +88,9 @@ class Code(StrEnum):
 class Asked:
     """What a report is made from: empty and None are what it does not ask for.
 
-    `on` is the last day that counts; `plan` restricts R1 to one plan; `currency` is the one of all
-    sums, for R3, R4 and R7 that of the comparison's lines instead.
+    `on` is the last day that counts, `today` the day it is (None: the same); `plan` restricts R1 to
+    one plan; `currency` is the one of all sums, for R3, R4 and R7 that of the comparison's lines
+    instead.
     """
 
     on: date
@@ -90,6 +99,7 @@ class Asked:
     provider: str = ""
     plan: str = ""
     file: Path | None = None
+    today: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +122,17 @@ TITLES: Mapping[Code, str] = {
     Code.R9: "grants",
 }  # fmt: skip
 
+# One side of these is what stands at the moment, kept beside the log and not by day.
+OF_TODAY = frozenset({Code.R8})
+
 _RELEASED = sql.SQL("""
     SELECT l.instruction_ref, l.amount_minor
     FROM payments.line l JOIN payments.plan p USING (plan_id)
     WHERE l.stopped IS NULL AND p.currency = %(currency)s
       AND (%(plan)s = '' OR p.plan_id = %(plan)s)
       AND EXISTS (SELECT FROM payments.signature s WHERE s.plan_id = p.plan_id
-                  AND s.act = 'released')
+                  AND s.act = 'released'
+                  AND (s.at AT TIME ZONE %(zone)s)::date <= %(on)s::date)
 """)
 _MOVEMENTS = sql.SQL("""
     SELECT w.wallet_ref, e.event, p.debit_minor - p.credit_minor
@@ -164,22 +178,24 @@ _CURRENCIES = """
 def make(conn: Connection, code: Code, asked: Asked) -> Told:
     """Return one report.
 
-    Raises `reconciliation_needs`, `figures_unreadable`, `comparison_without_lines`,
-    `comparison_currencies`.
+    Raises `reconciliation_needs`, `reconciliation_of_today`, `figures_unreadable`,
+    `comparison_without_lines`, `comparison_currencies`.
     """
     for need in NEEDS[code]:
         if not getattr(asked, need):
             raise RECONCILIATION_NEEDS.refusal(code=code, needs=f"--{need}")
+    if _is_past(code, asked):
+        raise RECONCILIATION_OF_TODAY.refusal(code=code, on=asked.on)
     return _MAKERS[code](conn, asked)
 
 
 def overview(conn: Connection, asked: Asked) -> Iterator[tuple[Code, Told | None]]:
-    """Yield every report that needs no file, R7 for each comparison; the others with None."""
+    """Yield what can be made without a file, R7 for each comparison; the others with None."""
     names = [
         row[0] for row in conn.execute("SELECT DISTINCT comparison FROM recon.source ORDER BY 1")
     ]
     for code in Code:
-        if not NEEDS[code]:
+        if not NEEDS[code] and not _is_past(code, asked):
             yield code, make(conn, code, asked)
         elif code is Code.R7 and names:
             for name in names:
@@ -188,9 +204,14 @@ def overview(conn: Connection, asked: Asked) -> Iterator[tuple[Code, Told | None
             yield code, None
 
 
+def _is_past(code: Code, asked: Asked) -> bool:
+    return code in OF_TODAY and asked.today is not None and asked.on < asked.today
+
+
 def _issuance(conn: Connection, asked: Asked) -> Told:
-    params = {"currency": asked.currency, "plan": asked.plan}
-    return Told(reports.issuance(conn, _RELEASED, params), asked.currency, asked.plan)
+    params = {"currency": asked.currency, "plan": asked.plan, "zone": ZONE.key}
+    report = reports.issuance(conn, _RELEASED, params, asked.on)
+    return Told(report, asked.currency, asked.plan)
 
 
 def _wallets(conn: Connection, asked: Asked) -> Told:
@@ -200,12 +221,14 @@ def _wallets(conn: Connection, asked: Asked) -> Told:
 
 def _merchants(conn: Connection, asked: Asked) -> Told:
     currency = _currency(conn, asked.comparison)
-    return Told(reports.merchants(conn, asked.comparison), currency, asked.comparison)
+    return Told(reports.merchants(conn, asked.comparison, on=asked.on), currency, asked.comparison)
 
 
 def _settlements(conn: Connection, asked: Asked) -> Told:
     currency = _currency(conn, asked.comparison)
-    return Told(reports.settlements(conn, asked.comparison), currency, asked.comparison)
+    return Told(
+        reports.settlements(conn, asked.comparison, on=asked.on), currency, asked.comparison
+    )
 
 
 def _funds(conn: Connection, asked: Asked) -> Told:

@@ -84,13 +84,18 @@ _KEYED = sql.SQL("""
     FROM b GROUP BY name ORDER BY name
 """)
 
+# As of a day: holds and what became of them count by the day of their entry.
 _ISSUED = sql.SQL("""
     WITH approved AS (SELECT * FROM ({approved}) AS a (instruction_ref, minor)),
     state AS (
         SELECT h.amount_minor AS held, r.phase,
                CASE WHEN r.phase = 'posted' THEN r.amount_minor ELSE 0 END AS posted
         FROM approved a JOIN books.transfer h USING (instruction_ref)
-        LEFT JOIN books.transfer r ON r.pending_id = h.transfer_id WHERE h.phase = 'pending'
+        JOIN books.entry m ON m.entry_id = h.entry_id
+        LEFT JOIN (books.transfer r JOIN books.entry n ON n.entry_id = r.entry_id
+                   AND n.effective_on <= coalesce(%(on)s::date, 'infinity'))
+            ON r.pending_id = h.transfer_id
+        WHERE h.phase = 'pending' AND m.effective_on <= coalesce(%(on)s::date, 'infinity')
     )
     SELECT 'approved', count(*), coalesce(sum(minor), 0)::bigint FROM approved
     UNION ALL SELECT 'instructed', count(*), coalesce(sum(held), 0)::bigint FROM state
@@ -103,9 +108,10 @@ _ISSUED = sql.SQL("""
 """)
 
 _INSTRUCTED = sql.SQL("""
-    SELECT instruction_ref, amount_minor FROM books.transfer
-    WHERE phase = 'pending'
-      AND instruction_ref IN (SELECT a.ref FROM ({approved}) AS a (ref, minor))
+    SELECT t.instruction_ref, t.amount_minor
+    FROM books.transfer t JOIN books.entry e USING (entry_id)
+    WHERE t.phase = 'pending' AND e.effective_on <= coalesce(%(on)s::date, 'infinity')
+      AND t.instruction_ref IN (SELECT a.ref FROM ({approved}) AS a (ref, minor))
 """)
 
 _BY_GROUP = """
@@ -114,6 +120,7 @@ _BY_GROUP = """
          AND s.side = '{side}'
     CROSS JOIN LATERAL unnest(l.group_keys) AS k (key)
     WHERE starts_with(k.key, %(prefix)s)
+      AND l.booked_on <= coalesce(%(on)s::date, 'infinity')
 """
 
 _ON_ACCOUNTS = """
@@ -135,28 +142,54 @@ _IN_TRANSIT = f"""
     HAVING sum(minor) <> 0 ORDER BY code
 """
 
-_LINES = """
-    SELECT s.side, count(*), sum(l.amount_minor)::bigint FROM recon.line l
-    JOIN recon.source s USING (source_id) WHERE s.comparison = %(comparison)s GROUP BY s.side
+# A statement of a day holds what was booked by it. A match with a line of a later day was not there
+# yet: what it cleared was outstanding on the day, and is explained by what came since.
+_BANK = """
+    WITH line AS MATERIALIZED (
+        SELECT l.line_no, s.side, l.amount_minor, l.value_on
+        FROM recon.line l JOIN recon.source s USING (source_id)
+        WHERE s.comparison = %(comparison)s AND l.booked_on <= %(on)s
+    ), later AS MATERIALIZED (
+        SELECT DISTINCT c.run_id, c.match_no FROM recon.clearing c
+        JOIN recon.line l USING (line_no) JOIN recon.source s USING (source_id)
+        WHERE s.comparison = %(comparison)s AND l.booked_on > %(on)s
+    ), step AS MATERIALIZED (
+        SELECT l.line_no, l.side, c.applied_minor,
+               CASE r.act WHEN 'write_off' THEN 'written off' ELSE 'matched' END AS name,
+               CASE r.act WHEN 'write_off' THEN r.recorded_on > %(on)s
+                          ELSE t.run_id IS NOT NULL END AS is_later
+        FROM line l JOIN recon.clearing c USING (line_no) JOIN recon.run r USING (run_id)
+        LEFT JOIN later t USING (run_id, match_no)
+    )
 """
 
-_CLEARED = """
-    SELECT CASE WHEN r.act = 'write_off' THEN 'written off' ELSE 'matched' END || ', ' || s.side,
-           count(DISTINCT c.line_no), sum(c.applied_minor)::bigint,
-           sum(CASE WHEN r.act <> 'write_off' THEN 0 WHEN s.side = 'ours' THEN c.applied_minor
-                    ELSE -c.applied_minor END)::bigint
-    FROM recon.clearing c JOIN recon.run r USING (run_id) JOIN recon.line l USING (line_no)
-    JOIN recon.source s USING (source_id)
-    WHERE s.comparison = %(comparison)s GROUP BY 1 ORDER BY 1
+_LINES = f"{_BANK} SELECT side, count(*), sum(amount_minor)::bigint FROM line GROUP BY side"
+
+_CLEARED = f"""{_BANK}
+    SELECT name || CASE WHEN is_later THEN ' later, ' ELSE ', ' END || side,
+           count(DISTINCT line_no), sum(applied_minor)::bigint,
+           sum(CASE WHEN name = 'matched' AND NOT is_later THEN 0
+                    WHEN side = 'ours' THEN applied_minor ELSE -applied_minor END)::bigint
+    FROM step GROUP BY name, is_later, side ORDER BY 1
 """
 
-_OPEN = """
-    SELECT e.name, count(*),
-           sum(CASE e.side WHEN 'ours' THEN e.amount_minor ELSE -e.amount_minor END)::bigint,
-           max(greatest(%(on)s::date - e.value_on, 0))
-    FROM recon.open_exception e
-    WHERE e.comparison = %(comparison)s AND e.name <> 'line_changed'
-    GROUP BY e.name ORDER BY e.name
+# Every line that is open stands under one name: its own, or that of the pair it belongs to.
+_OPEN = f"""{_BANK}, open AS (
+        SELECT l.line_no, l.side, l.value_on, l.amount_minor - coalesce(c.minor, 0) AS minor
+        FROM line l LEFT JOIN (SELECT line_no, sum(applied_minor)::bigint AS minor FROM step
+                               GROUP BY line_no) c USING (line_no)
+        WHERE l.amount_minor <> coalesce(c.minor, 0)
+    ), named AS (
+        SELECT DISTINCT ON (n.line_no) n.line_no, e.exception_id, e.name
+        FROM recon.open_exception e CROSS JOIN LATERAL
+            (VALUES (e.line_no, true), (e.other_line_no, false)) AS n (line_no, is_own)
+        WHERE e.comparison = %(comparison)s AND e.name <> 'line_changed'
+        ORDER BY n.line_no, n.is_own DESC, e.exception_id DESC
+    )
+    SELECT n.name, count(DISTINCT n.exception_id),
+           sum(CASE o.side WHEN 'ours' THEN o.minor ELSE -o.minor END)::bigint,
+           max(greatest(%(on)s::date - o.value_on, 0))
+    FROM open o JOIN named n USING (line_no) GROUP BY n.name ORDER BY n.name
 """
 
 # What a grant's books say, under the names a donor's report uses.
@@ -172,9 +205,14 @@ _GRANTS = f"""
 
 
 def issuance(
-    conn: Connection, approved: sql.Composable, params: Mapping[str, object] = NO_PARAMS
-) -> Report:
-    """R1: the approved list (instruction_ref, amount) against what was instructed and its ends."""
+    conn: Connection, approved: sql.Composable, params: Mapping[str, object] = NO_PARAMS,
+    on: date | None = None,
+) -> Report:  # fmt: skip
+    """R1: the approved list (instruction_ref, amount) against what was instructed and its ends.
+
+    The list is the caller's as of the day `on`; None: as of now.
+    """
+    params = {**params, "on": on}
     rows = conn.execute(_ISSUED.format(approved=approved), params).fetchall()
     instructed = _INSTRUCTED.format(approved=approved)
     report = _keyed(conn, "R1", "issuance", approved, instructed, params)
@@ -206,17 +244,21 @@ def wallets(
     return _with(report, [Part(*row) for row in parts])
 
 
-def merchants(conn: Connection, comparison: str, prefix: str = "MERCHANT/") -> Report:
+def merchants(
+    conn: Connection, comparison: str, prefix: str = "MERCHANT/", on: date | None = None
+) -> Report:
     """R3: redemptions by merchant, terminal and day against the merchants' statements.
 
-    Compares the lines of a comparison by the group keys that begin with `prefix`.
+    Compares the lines of a comparison, booked by `on`, by group keys that begin with `prefix`.
     """
-    return _by_group(conn, "R3", "merchants", comparison, prefix)
+    return _by_group(conn, ("R3", "merchants"), comparison, prefix, on)
 
 
-def settlements(conn: Connection, comparison: str, prefix: str = "SETTLEMENT/") -> Report:
+def settlements(
+    conn: Connection, comparison: str, prefix: str = "SETTLEMENT/", on: date | None = None
+) -> Report:
     """R4: redemptions by settlement against the settlements paid, by group key as in R3."""
-    return _by_group(conn, "R4", "settlements", comparison, prefix)
+    return _by_group(conn, ("R4", "settlements"), comparison, prefix, on)
 
 
 def funds(
@@ -262,7 +304,10 @@ def in_transit(conn: Connection, on: date, *, currency: str | None = None) -> Re
 
 
 def bank(conn: Connection, comparison: str, on: date) -> Report:
-    """R7: an account in the books against its statements, with what is outstanding both ways."""
+    """R7: an account in the books against its statements, with what is outstanding both ways.
+
+    Lines count that were booked by the day `on`, and write-offs that were recorded by then.
+    """
     values = {"comparison": comparison, "on": on}
     sides = {side: (count, minor) for side, count, minor in conn.execute(_LINES, values).fetchall()}
     cleared = conn.execute(_CLEARED, values).fetchall()
@@ -275,7 +320,7 @@ def bank(conn: Connection, comparison: str, on: date) -> Report:
     differences += [
         Difference(name, count, minor, explained=True, days=None)
         for name, count, _, minor in cleared
-        if name.startswith("written off")
+        if name.startswith("written off") or (" later, " in name and minor)
     ]
     ours, theirs = (sides.get(side, (0, 0))[1] for side in ("ours", "theirs"))
     return Report("R7", "bank", ours, theirs, parts, differences)
@@ -320,10 +365,12 @@ def grants(
     return _keyed(conn, "R9", "grants", ours, stated, values)
 
 
-def _by_group(conn: Connection, code: str, title: str, comparison: str, prefix: str) -> Report:
+def _by_group(
+    conn: Connection, name: tuple[str, str], comparison: str, prefix: str, on: date | None
+) -> Report:
     ours, theirs = (sql.SQL(_BY_GROUP.replace("{side}", side)) for side in ("ours", "theirs"))
-    values = {"comparison": comparison, "prefix": prefix}
-    return _keyed(conn, code, title, ours, theirs, values)
+    values = {"comparison": comparison, "prefix": prefix, "on": on}
+    return _keyed(conn, *name, ours, theirs, values)
 
 
 def _keyed(

@@ -195,6 +195,7 @@ def test_a_booked_debit_is_a_line_and_an_execution() -> None:
         currency="TRY",
         provider_ref="BANK-1",
         observed_at=datetime(2026, 3, 2, 18, tzinfo=UTC),
+        moved_on=date(2026, 3, 2),
         place=said.place,
     )
     assert (opening.amount_minor, closing.amount_minor) == (500_000, 399_999)

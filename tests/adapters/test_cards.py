@@ -296,6 +296,7 @@ def test_settlement_file_moves_the_float_and_settles_the_loads() -> None:
         currency="TRY",
         provider_ref="CPL000000003",
         observed_at=CLOSE,
+        moved_on=CLOSE.date(),
         place=Place("settlement.txt", row=5),
     )
     assert [said(item)[0] for item in settled] == [ref(1), ref(3), ref(4), ref(6)]

@@ -76,6 +76,31 @@ def test_the_books_are_corrected_stated_and_closed(typed: Typed, tmp_path: Path)
     )  # fmt: skip
 
 
+def test_after_a_close_books_are_adjusted_and_corrected(typed: Typed) -> None:
+    made = entry_in(
+        typed("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-02", "--key", "G1")
+    )
+    why = ("--reason", "the month is agreed")
+    typed("ledger", "close-period", "2026-03-31", "--adjusting", *why)
+    late = ("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-31", "--key", "G2")
+    assert "--adjustment" in typed(*late, ends=1)
+    adjusted = entry_in(typed(*late, "--adjustment"))
+    assert "was recorded before" in typed(*late, "--adjustment")
+    back = ("ledger", "reverse", adjusted, "--on", "2026-03-31", "--reason", "booked twice")
+    assert "period_adjusting" in typed(*back, ends=1)
+    assert "is reversed by" in typed(*back, "--adjustment")
+    typed("ledger", "close-period", "2026-03-31", *why)
+    again = ("ledger", "entry", "grant_received", *MONEY, "--key", "G3")
+    refused = typed(*again, "--on", "2026-03-31", "--adjustment", ends=1)
+    assert "period_closed" in refused
+    assert "--corrects" in refused
+    assert "entry_unknown" in typed(*again, "--corrects", "je_" + "0" * 26, ends=4)
+    corrected = entry_in(typed(*again, "--corrects", made))
+    assert "was recorded before" in typed(*again, "--corrects", made)
+    assert "key_used_differently" in typed(*again, ends=1)
+    assert made in typed("ledger", "show", corrected)
+
+
 def test_other_books_are_taken_over_and_rates_kept(typed: Typed, tmp_path: Path) -> None:
     typed("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-02", "--key", "G1")
     codes = {row["account"][:4]: row["account"] for row in typed.rows("ledger", "trial-balance")}

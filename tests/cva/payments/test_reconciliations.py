@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,24 @@ def test_issuance_tells_what_became_of_the_approved_lines(settled: Agency) -> No
     ]  # fmt: skip
     assert report.differences == []
     assert made(settled, "R1", plan="plan_0").parts[0].count == 0
+
+
+def test_a_past_day_counts_what_was_there_and_is_refused_where_nobody_knows(
+    settled: Agency, typed: Typed
+) -> None:
+    today = settled.clock.today()
+    yesterday = today - timedelta(days=1)
+    with transaction(settled.engine) as conn:
+        then = make(conn, Code.R1, Asked(yesterday, "TRY", today=today)).report
+        assert (then.parts[:3], then.differences) == (
+            [Part("approved", 0, 0), Part("instructed", 0, 0), Part("posted", 0, 0)], [],
+        )  # fmt: skip
+        assert make(conn, Code.R8, Asked(today, "TRY", today=today)).report.open is False
+        with pytest.raises(Refusal, match="reconciliation_of_today: The reconciliation R8 cannot"):
+            make(conn, Code.R8, Asked(yesterday, "TRY", today=today))
+    rows = json.loads(typed("--on", "2026-03-01", "--format", "json"))
+    assert [row["state"] for row in rows if row["report"].startswith("R8")] == ["of today only"]
+    assert "reconciliation_of_today" in typed("R8", "--on", "2026-03-01", ends=2)
 
 
 def test_commitments_stand_for_plans_and_holds(settled: Agency) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from adapters.port import Document
 from adapters.simulators.card_processor import CardProcessor
+from cva import bookkeeping
+from cva.bookkeeping import Bookkeeper
 from cva.database.connect import transaction
 from cva.payments import expiring, redemptions
 from cva.payments.accounts import wallet_ref
@@ -21,6 +23,7 @@ from cva.payments.planning import Plan
 from cva.vault import write_key_file
 from ledgers import verification
 from ledgers.items import Code
+from ledgers.periods import PeriodState
 from ledgers.problems import Refusal
 from tests.cva.payments.agency import CARDS, GRANT, Agency, House, agency_with
 from tests.databases import Database
@@ -176,6 +179,28 @@ def test_the_same_report_again_changes_nothing(cards: Agency, processor: CardPro
 
     assert again == replace(first, already=True)
     assert cards.trial_balance() == before
+
+
+def test_a_report_of_a_closed_month_is_booked_today_and_names_its_day(
+    cards: Agency, processor: CardProcessor
+) -> None:
+    loaded(cards, processor)
+    document = report(cards, processor, date(2026, 3, 3))
+    cards.clock.moment = datetime(2026, 4, 4, 9, tzinfo=UTC)
+    with transaction(cards.engine) as conn:
+        who = Bookkeeper(cards.id_of("deniz"), cards.clock.now())
+        bookkeeping.change_period(conn, who, date(2026, 3, 31), PeriodState.CLOSED, "month end")
+    first = cards.book_redemptions(document)
+    cards.clock.moment = datetime(2026, 4, 6, 9, tzinfo=UTC)
+    again = cards.book_redemptions(document)
+    assert (first.already, first.recorded > 0) == (False, True)
+    assert again == replace(first, already=True)
+    rows = cards.rows(
+        "SELECT DISTINCT effective_on, right(reason, 14) FROM books.entry"
+        " WHERE starts_with(key, 'redemptions/')"
+    )
+    assert rows == [(date(2026, 4, 4), " of 2026-03-03")]
+    verify(cards)
 
 
 def test_a_use_that_stands_in_two_reports_is_booked_once(

@@ -60,6 +60,7 @@ def test_r3_and_r4_compare_by_group(table: Table, report_of: object, key: str) -
     report = report_of(table.conn, "HALK")
     assert (report.ours_minor, report.theirs_minor) == (-500, -450)
     assert of(report) == [("short", 1, -50, False)]
+    assert report_of(table.conn, "HALK", on=date(2026, 3, 1)).parts == []
 
 
 def test_r5_float_is_what_the_provider_says_it_holds(books: Books) -> None:
@@ -111,6 +112,35 @@ def test_r7_outstanding_items_explain_the_whole_difference(table: Table, books: 
     report = reports.bank(table.conn, "HALK", ON)
     assert report.unnamed_minor == 0
     assert ("written off, theirs", 1, 25, True) in of(report)
+
+
+def test_r7_of_a_past_day_is_the_bank_reconciliation_of_that_day(
+    table: Table, books: Books
+) -> None:
+    first, day, after = date(2026, 3, 2), date(2026, 3, 4), date(2026, 3, 5)
+    table.take([
+        Line(OURS, "A", -500, ref="R1", on=first), Line(THEIRS, "X", -500, ref="R1", on=after),
+        Line(OURS, "B", -300, ref="R2", on=first), Line(THEIRS, "Y", -300, ref="R2", on=first),
+        Line(OURS, "C", -90, on=first), Line(OURS, "D", -40, on=after),
+        Line(THEIRS, "Z", -25, kind="fee", on=first),
+    ])  # fmt: skip
+    table.run()
+    proposed = matches.propose_write_off(table.conn, table.number(THEIRS, "Z"), act())
+    ref = entry_of_write_off(books, 25)
+    matches.approve_write_off(table.conn, proposed.write_off_id, ref, act(by="Omar"))
+
+    then = reports.bank(table.conn, "HALK", day)
+    assert (then.ours_minor, then.theirs_minor, then.unnamed_minor) == (-890, -325, 0)
+    assert then.differences == [
+        Difference("missing", 1, -90, explained=False, days=2),
+        Difference("matched later, ours", 1, -500, explained=True, days=None),
+        Difference("written off later, theirs", 1, 25, explained=True, days=None),
+    ]
+    now = reports.bank(table.conn, "HALK", ON)
+    assert (now.ours_minor, now.theirs_minor, now.unnamed_minor) == (-930, -825, 0)
+    assert of(now) == [("missing", 2, -130, False), ("written off, theirs", 1, 25, True)]
+    before = reports.bank(table.conn, "HALK", date(2026, 3, 1))
+    assert (before.ours_minor, before.theirs_minor, before.differences) == (0, 0, [])
 
 
 def test_r8_control_account_is_the_sum_of_its_parts(books: Books) -> None:
