@@ -20,6 +20,7 @@ from cva.payments.funding import (
     known_events,
     parse_facts,
 )
+from cva.programmes.publishing import versions_of
 from ledgers import balances, exports, verification
 from ledgers.money import parse_amount
 from ledgers.problems import counted
@@ -72,7 +73,14 @@ def balance(
 
 
 @app.command()
-def register(account: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+def register(
+    account: str,
+    programme: str = typer.Option("", help="Only what is of this programme, by its code."),
+    first: datetime | None = typer.Option(None, "--from", formats=DATE, help="The first day."),
+    last: datetime | None = typer.Option(None, "--to", formats=DATE, help="The last day."),
+    closing: bool = typer.Option(True, help="With the entries that close a year."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
     """List an account's entries with the running balance."""
     session = open_session()
     with session.reading() as conn:
@@ -81,7 +89,10 @@ def register(account: str, shape: Shape = typer.Option(Shape.TABLE, "--format"))
             (line.effective_on, line.event, line.lines, Money(line.debit_minor, currency),
              Money(line.credit_minor, currency), Money(line.running_minor, currency), line.reason,
              line.entry_ref)
-            for line in balances.register(conn, account)
+            for line in balances.register(
+                conn, account, first.date() if first else None, last.date() if last else None,
+                programmes=versions_of(conn, programme) if programme else None, closing=closing,
+            )
         ]  # fmt: skip
     show(
         ["on", "event", "lines", "debit", "credit", "balance", "reason", "entry"], rows, shape,

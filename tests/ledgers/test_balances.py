@@ -1,6 +1,7 @@
 """Balances equal those of a small model, now, on a day and as known at a moment."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 
 import psycopg
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from ledgers.balances import _DAYS, RegisterLine, balance, register, trial_balance
 from ledgers.chart import open_account
-from ledgers.entries import record
+from ledgers.closing import close_year
+from ledgers.entries import record, reverse
 from ledgers.problems import Refusal
+from ledgers.recording import Occasion
 from ledgers.refusals import refusals
 from ledgers.verification import verify
 from tests.ledgers.conftest import BANK, CASH, FLOAT, MARCH, Books, leg
@@ -82,6 +85,30 @@ def test_register_runs_in_order_of_days(books: Books) -> None:
     ]
     assert isinstance(lines[0], RegisterLine)
     assert [line.running_minor for line in register(books.conn, CASH)] == [1000]
+
+
+def test_register_of_some_days_of_a_programme_without_the_close(books: Books) -> None:
+    for number, programme, minor in ((1, "pgm_1", 30), (2, "pgm_2", 500), (9, "pgm_1", 70)):
+        spent = replace(leg(CASH, minor), programme_id=programme)
+        head = books.head("load_settled", on=day(number))
+        record(books.conn, head, [spent, replace(leg(FLOAT, -minor), programme_id=programme)])
+    year = Occasion(day(20), day(20), "Deniz", "the year")
+    (closed,) = close_year(books.conn, day(20), year, lambda: books.head().entry_ref)
+
+    def seen(**asked: object) -> list[tuple[str, int]]:
+        return [(line.event, line.running_minor) for line in register(books.conn, CASH, **asked)]
+
+    assert seen() == [
+        ("load_settled", 30), ("load_settled", 530), ("load_settled", 600), ("period_closed", 0)
+    ]  # fmt: skip
+    assert seen(programmes=["pgm_1"]) == [
+        ("load_settled", 30), ("load_settled", 100), ("period_closed", 0)
+    ]  # fmt: skip
+    of_one = {"programmes": ["pgm_1"], "closing": False}
+    assert seen(**of_one) == [("load_settled", 30), ("load_settled", 100)]
+    reverse(books.conn, closed.entry_ref, books.head("reversal", on=day(21)))
+    assert seen(**of_one) == [("load_settled", 30), ("load_settled", 100)]
+    assert seen(first=day(2), last=day(9)) == [("load_settled", 530), ("load_settled", 600)]
 
 
 @pytest.mark.parametrize("ask", [balance, register])
