@@ -15,3 +15,13 @@ ORIGIN = """
         SELECT event FROM undone WHERE reverses IS NULL
     ) END
 """
+
+# Whether the entry `e` stands: nobody has undone it, or that was undone too.
+STANDING = """
+    (WITH RECURSIVE undoing (entry_id) AS (
+        SELECT r.entry_id FROM books.entry r WHERE r.reverses = e.entry_id
+        UNION ALL
+        SELECT r.entry_id FROM undoing u JOIN books.entry r ON r.reverses = u.entry_id
+    )
+    SELECT (count(*) & 1) = 0 FROM undoing)
+"""

@@ -77,19 +77,25 @@ def test_the_books_are_corrected_stated_and_closed(typed: Typed, tmp_path: Path)
 
 
 def test_other_books_are_taken_over_and_rates_kept(typed: Typed, tmp_path: Path) -> None:
-    typed("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-02", "--key", "G1")
-    codes = {row["account"][:4]: row["account"] for row in typed.rows("ledger", "trial-balance")}
     file = tmp_path / "balances.csv"
     file.write_text(
         "account,debit,credit,currency,grant\n"
-        f"{codes['1010']},100.00,,TRY,GR-1\n{codes['2010']},,90.00,TRY,GR-1\n",
+        "1010.HOUSE.TRY,100.00,,TRY,GR-1\n2010.GR-1.TRY,,90.00,TRY,GR-1\n",
         encoding="utf-8",
     )
     ask = ("ledger", "opening", str(file), "--reason", "taken over", "--on", "2026-03-02")
     assert "entry_unbalanced" in typed(*ask, ends=1)
     file.write_text(file.read_text(encoding="utf-8").replace("90.00", "100.00"), encoding="utf-8")
-    assert "is recorded" in typed(*ask)
+    taken = entry_in(typed(*ask))
     assert "was recorded before" in typed(*ask)
+    assert "key_used_differently" in typed(*ask[:-1], "2026-03-03", ends=1)
+    typed("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-02", "--key", "G1")
+    balances = {row["account"]: row["balance"] for row in typed.rows("ledger", "trial-balance")}
+    assert balances == {"1010.HOUSE.TRY": "1350.50", "2010.GR-1.TRY": "1350.50"}
+    file.write_text(file.read_text(encoding="utf-8").replace("100.00", "110.00"), encoding="utf-8")
+    assert "opening_taken" in typed(*ask, ends=1)
+    typed("ledger", "reverse", taken, "--reason", "10.00 too little", "--on", "2026-03-02")
+    assert "is recorded" in typed(*ask)
     file.write_bytes("açılış".encode("iso8859-9"))
     assert "opening_file_unreadable" in typed(*ask, ends=2)
 

@@ -154,9 +154,7 @@ def test_provider_statement_leaves_the_budget_out(stage: Stage) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("subject", "code"), [(Subject.GRANT, "EHCO"), (Subject.PROVIDER, "halk")]
-)
+@pytest.mark.parametrize(("subject", "code"), [(Subject.GRANT, "EHCO"), (Subject.PROVIDER, "halk")])
 def test_statement_of_what_the_books_do_not_know_is_refused(
     stage: Stage, subject: Subject, code: str
 ) -> None:
