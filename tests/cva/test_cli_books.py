@@ -113,6 +113,30 @@ def test_other_books_are_taken_over_and_rates_kept(typed: Typed, tmp_path: Path)
         assert (tmp_path / f"books.{kind}").stat().st_size > 100
 
 
+def test_what_rates_gained_is_computed_from_the_rates_kept(typed: Typed) -> None:
+    dollars = ("--grant", "GR-9", "--currency", "USD", "--bank", "HOUSE", "--reason", "advice 9")
+    kept = ("--source", "TCMB", "--reason", "month end")
+    ask = ("ledger", "revalue", "--grant", "GR-9", *kept, "--on", "2026-03-31")
+    assert "grant_not_in_books" in typed(*ask, ends=4)
+    typed("ledger", "entry", "grant_received", *dollars, "--amount", "1000.00", "--key", "U1",
+          "--on", "2026-03-02")  # fmt: skip
+    assert "rate_unknown" in typed(*ask, ends=4)
+    for on, value in (("2026-03-02", "41.5"), ("2026-03-31", "43")):
+        typed("ledger", "rate", "USD", value, "--source", "TCMB", "--on", on)
+    assert "valuing_day_ahead" in typed(*ask[:-1], "2026-04-30", ends=1)
+    assert "role_missing" in typed(*ask, by="amal", ends=3)
+    said = typed(*ask)
+    assert re.search(r"1010\.HOUSE\.USD +1,000\.00 USD .* 43,000\.00 TRY +1,500\.00 TRY", said), said
+    assert "is recorded: revalued." in said
+    assert "Nothing was gained or lost that is not booked." in typed(*ask)
+    typed("ledger", "entry", "bank_charged", *dollars, "--amount", "400.00", "--key", "U2",
+          "--on", "2026-03-31")  # fmt: skip
+    assert "for the currency has left" in typed(*ask)
+    balances = {row["account"]: row["balance"] for row in typed.rows("ledger", "trial-balance")}
+    gains = [balances[f"{code}.TRY"] for code in ("4040", "4041", "6010")]
+    assert gains == ["600.00", "900.00", "-1500.00"]
+
+
 def test_any_event_of_the_journal_is_recorded_with_its_facts(typed: Typed) -> None:
     listed = {row["event"]: row["facts"] for row in typed.rows("ledger", "events")}
     assert listed["provider_funded"] == "bank_reference, bank_account, amount, fee"

@@ -56,6 +56,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     ),
     "exchange_realised": ("gain=3.00",),
     "currency_revalued": ("loss=3.00",),
+    "difference_realised": ("loss=3.00",),
     "card_replaced": ("new_wallet=OTHER", "fee=1.00", WALLET),
     "balance_expired": (PLACE, WALLET),
     "expired_money_returned": (),
