@@ -126,7 +126,8 @@ def test_what_rates_gained_is_computed_from_the_rates_kept(typed: Typed) -> None
     assert "valuing_day_ahead" in typed(*ask[:-1], "2026-04-30", ends=1)
     assert "role_missing" in typed(*ask, by="amal", ends=3)
     said = typed(*ask)
-    assert re.search(r"1010\.HOUSE\.USD +1,000\.00 USD .* 43,000\.00 TRY +1,500\.00 TRY", said), said
+    shown = r"1010\.HOUSE\.USD +1,000\.00 USD .* 43,000\.00 TRY +1,500\.00 TRY"
+    assert re.search(shown, said), said
     assert "is recorded: revalued." in said
     assert "Nothing was gained or lost that is not booked." in typed(*ask)
     typed("ledger", "entry", "bank_charged", *dollars, "--amount", "400.00", "--key", "U2",

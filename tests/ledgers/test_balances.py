@@ -1,6 +1,7 @@
 """Balances equal those of a small model, now, on a day and as known at a moment."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -13,11 +14,13 @@ from ledgers.balances import _DAYS, RegisterLine, balance, register, trial_balan
 from ledgers.chart import open_account
 from ledgers.closing import close_year
 from ledgers.entries import record, reverse
+from ledgers.moments import wait_for_writers
 from ledgers.problems import Refusal
 from ledgers.recording import Occasion
 from ledgers.refusals import refusals
 from ledgers.verification import verify
-from tests.ledgers.conftest import BANK, CASH, FLOAT, MARCH, Books, leg
+from tests.databases import Database
+from tests.ledgers.conftest import BANK, CASH, FLOAT, FUND, MARCH, Books, leg
 
 
 def day(number: int) -> date:
@@ -44,6 +47,50 @@ def test_what_was_known_then_does_not_change(books: Books) -> None:
     assert balance(books.conn, FLOAT, on=day(0), as_known_at=known).balance_minor == 1_000_000
     assert balance(books.conn, FLOAT, on=day(0)).balance_minor == 999_950
     assert balance(books.conn, FLOAT, on=day(-1)).balance_minor == -50
+
+
+def test_what_was_on_its_way_at_the_moment_is_waited_for(books: Books, database: Database) -> None:
+    def told() -> list[tuple[str, int]]:
+        with database.connect() as reader:
+            wait_for_writers(reader, known, patience_seconds=0)
+            reader.commit()
+            assert [line.entry_ref for line in register(reader, FLOAT, as_known_at=known)] == seen
+            return [(row.code, row.balance_minor) for row in trial_balance(reader, None, known)]
+
+    late = record(books.conn, books.head("load_settled"), [leg(CASH, 50), leg(FLOAT, -50)])
+    (known,) = database.connect().execute("SELECT clock_timestamp()").fetchone()
+    seen = ["je_" + "1".zfill(26), late.entry_ref]
+    with pytest.raises(Refusal, match="moment_unsettled"):
+        told()
+    books.conn.commit()
+    first = told()
+    assert (FLOAT, 999_950) in first
+
+    open_account(books.conn, "5140", "TRY", MARCH)
+    record(books.conn, books.head("bank_charged"), [leg("5140.TRY", 7), leg(FLOAT, -7)])
+    books.conn.commit()
+    assert told() == first
+
+
+def test_waiting_ends_with_the_writers_of_the_moment_and_not_with_later_ones(
+    books: Books, database: Database
+) -> None:
+    record(books.conn, books.head("load_settled"), [leg(CASH, 50), leg(FLOAT, -50)])
+    reader, other = database.connect(), database.connect()
+    (known,) = reader.execute("SELECT clock_timestamp()").fetchone()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait_for_writers, reader, known)
+        later = replace(Books(other).head("load_settled", key="later"), entry_ref="je_" + "9" * 26)
+        record(other, later, [leg(BANK, 5), leg(FUND, -5)])
+        books.conn.commit()
+        waiting.result(timeout=60)
+    other.rollback()
+
+
+def test_moment_to_come_is_refused(books: Books) -> None:
+    (soon,) = books.conn.execute("SELECT clock_timestamp() + interval '1 hour'").fetchone()
+    with pytest.raises(Refusal, match="moment_ahead"):
+        wait_for_writers(books.conn, soon)
 
 
 def test_days_totals_say_what_the_log_says(books: Books) -> None:
