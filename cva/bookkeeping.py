@@ -117,16 +117,19 @@ def lines_of(file: Path) -> list[str]:
 def import_opening(
     conn: Connection, who: Bookkeeper, file: Path, *, on: date, reason: str
 ) -> Recorded:
-    """Record the balances of a CSV file, all of them or none.
+    """Record the balances of a CSV file, all of them or none; the same file again records nothing.
+
+    Another file, or a corrected one after a reversal, is another opening.
 
     Raises `role_missing`, `opening_file_unreadable` and what `ledgers.opening` raises.
     """
     staff.require(conn, who.person_id, staff.Role.FINANCE)
     lines = lines_of(file)
-    head = who.head(f"opening:{on}", "opening_balance", on, reason)
+    key = opening.opening_key(conn, lines)
+    head = who.head(key, "opening_balance", on, reason)
     done = opening.import_opening(conn, lines, file.name, head)
     if not done.already:
-        _act(conn, who, f"opening:{on}", "import_opening", done.entry_ref, {"rows": len(lines) - 1})
+        _act(conn, who, key, "import_opening", done.entry_ref, {"rows": len(lines) - 1})
     return done
 
 

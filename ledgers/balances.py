@@ -1,15 +1,16 @@
 """Balances and registers: what an account holds, now, on a day, as known at a moment.
 
 Two axes of time: *on* is the day an entry takes effect, *as known at* the moment it was recorded.
-A report for a day as known at a past moment never changes. Without either, the answer comes from
-the balances the database keeps; for a day without its holds, from the days' totals it keeps;
-otherwise it is folded from the log.
+A report for a day as known at a past moment never changes, once `moments` has waited for those who
+were still recording then; a report for a day alone does, as long as its period is open. Without
+either, the answer comes from the balances the database keeps; for a day without its holds, from the
+days' totals it keeps; otherwise it is folded from the log.
 
 Amounts are minor units of the account's currency. `posted` is money that moved; what is on hold is
 pending. *Available* is the balance less what is on hold to leave: the figure the limit looks at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,6 +19,8 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from ledgers.chart import ACCOUNT_UNKNOWN, AccountClass, Side
+from ledgers.closing import CLOSED
+from ledgers.origins import ORIGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,35 +120,49 @@ _FOLDED = f"""
     SELECT {_ACCOUNT}, coalesce(f.posted_debit, 0)::bigint, coalesce(f.posted_credit, 0)::bigint,
            coalesce(f.pending_debit, 0)::bigint, coalesce(f.pending_credit, 0)::bigint
     FROM books.account a LEFT JOIN fold f USING (account_id)
-    WHERE %(code)s::text IS NULL OR a.code = %(code)s
+    WHERE a.code = %(code)s OR %(code)s::text IS NULL
+        AND (f.account_id IS NOT NULL OR %(known)s::timestamptz IS NULL) -- opened since
     ORDER BY a.code COLLATE "C"
 """
 
-_REGISTER = """
+_REGISTER = f"""
     WITH seen AS (
         SELECT e.entry_id, e.entry_ref, e.effective_on, e.recorded_at, e.event, e.reason,
                count(*) AS lines, sum(p.debit_minor)::bigint AS debit_minor,
                sum(p.credit_minor)::bigint AS credit_minor
         FROM books.posting p JOIN books.entry e USING (entry_id)
-        WHERE p.stage = 'posted' AND p.account_id = %s
+        WHERE p.stage = 'posted' AND p.account_id = %(account)s
+          AND (%(programmes)s::text[] IS NULL OR p.programme_id = ANY (%(programmes)s))
+          AND (%(last)s::date IS NULL OR e.effective_on <= %(last)s)
+          AND (%(known)s::timestamptz IS NULL OR e.recorded_at <= %(known)s)
+          AND (%(closing)s OR ({ORIGIN}) <> '{CLOSED}')
         GROUP BY e.entry_id
+    ), run AS (
+        SELECT *, %(sign)s * sum(debit_minor - credit_minor)
+                      OVER (ORDER BY effective_on, entry_id)::bigint AS running_minor
+        FROM seen
     )
     SELECT entry_ref, effective_on, recorded_at, event, reason, lines, debit_minor, credit_minor,
-           %s * sum(debit_minor - credit_minor) OVER (ORDER BY effective_on, entry_id)::bigint
-               AS running_minor
-    FROM seen ORDER BY effective_on, entry_id
+           running_minor
+    FROM run WHERE %(first)s::date IS NULL OR effective_on >= %(first)s
+    ORDER BY effective_on, entry_id
 """
 
 
 def trial_balance(
-    conn: Connection, on: date | None = None, *, holds: bool = True
+    conn: Connection,
+    on: date | None = None,
+    as_known_at: datetime | None = None,
+    *,
+    holds: bool = True,
 ) -> list[AccountBalance]:
     """Return every account's balance, by code; with `on`, of entries effective by that day.
 
+    `as_known_at` (aware): of entries recorded by that moment, and only accounts they moved.
     `holds=False` leaves out what was on hold then (the pending sums are 0): much faster for a day.
     """
-    params = {"code": None, "on": on, "known": None}
-    return [_balance(row) for row in conn.execute(_query(on, None, holds=holds), params)]
+    params = {"code": None, "on": on, "known": as_known_at}
+    return [_balance(row) for row in conn.execute(_query(on, as_known_at, holds=holds), params)]
 
 
 def balance(
@@ -168,19 +185,35 @@ def balance(
     return _balance(row)
 
 
-def register(conn: Connection, code: str) -> Iterator[RegisterLine]:
+def register(
+    conn: Connection,
+    code: str,
+    first: date | None = None,
+    last: date | None = None,
+    as_known_at: datetime | None = None,
+    *,
+    programmes: Sequence[str] | None = None,
+    closing: bool = True,
+) -> Iterator[RegisterLine]:
     """Return the posted entries of the account in order of their day, with the running balance.
 
-    A plan's thousands of transfers are one line. Raises `account_unknown`.
+    A plan's thousands of transfers are one line. `first` and `last` are days, both in it; what came
+    before the first is in the running balance. `as_known_at` is as in `balance`. `programmes` (ids)
+    leaves out other programmes' lines, `closing=False` the entries that close a year. Raises
+    `account_unknown`.
     """
     account = conn.execute(
         "SELECT account_id, normal_side FROM books.account WHERE code = %s", [code]
     ).fetchone()
     if account is None:
         raise ACCOUNT_UNKNOWN.refusal(account=code)
-    sign = 1 if account[1] == Side.DEBIT else -1
+    values = {
+        "account": account[0], "sign": 1 if account[1] == Side.DEBIT else -1, "first": first,
+        "last": last, "programmes": None if programmes is None else list(programmes),
+        "closing": closing, "known": as_known_at,
+    }  # fmt: skip
     cursor = conn.cursor(row_factory=class_row(RegisterLine))
-    return iter(cursor.execute(_REGISTER, [account[0], sign]))
+    return iter(cursor.execute(_REGISTER, values))
 
 
 def _query(on: date | None, as_known_at: datetime | None, *, holds: bool) -> str:

@@ -15,6 +15,10 @@ earned (2010) are settled by doing, not by paying, and keep the rate of their da
 booked in the grant's own currency against its exchange position, so no balance in another currency
 changes.
 
+A currency that has left the grant cannot gain any more: what valuing it had gained or lost is then
+realised, at average cost over all that the grant holds (or, apart, owes) in that currency. Money
+that only goes from one account to another has not left.
+
 Revaluation either *accumulates* (each month books the change since the last) or is *reversed* on
 the first day of the next month (each month books the whole); both give the same balances at month
 end.
@@ -26,10 +30,12 @@ multi-currency books.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 
 from psycopg import Connection
 
-from ledgers.money import split
+from ledgers.money import round_to, split
+from ledgers.origins import ORIGIN
 from ledgers.rates import Rate, Rates
 
 POSITION = "6010"
@@ -78,9 +84,10 @@ class Difference:
         return self.valued_minor - self.carried_minor
 
 
-_FLOWS = """
+_FLOWS = f"""
     SELECT a.code, a.chart_code, p.grant_code, a.currency, e.effective_on,
-           sum(p.debit_minor - p.credit_minor)::bigint, e.event = ANY (%(revaluations)s)
+           sum(p.debit_minor - p.credit_minor)::bigint,
+           ({ORIGIN}) = ANY (%(revaluations)s)
     FROM books.posting p JOIN books.entry e USING (entry_id) JOIN books.account a USING (account_id)
     WHERE p.stage = 'posted' AND e.effective_on <= %(on)s AND p.grant_code = ANY (%(grants)s)
       AND a.chart_code = ANY (%(chart)s)
@@ -117,6 +124,43 @@ def differences(flows: Iterable[Flow], rates: Rates, on: date) -> list[Differenc
         valued = closing.convert(balance, currency)
         found.append(Difference(grant, account, currency, balance, carried, valued, closing))
     return found
+
+
+def left_minor(flows: Iterable[Flow], rates: Rates) -> dict[str, int]:
+    """Return what each grant has gained on currency that has left it; below zero: lost.
+
+    It is a part of what `differences` says was gained by valuing, since the first flow. Raises
+    `rate_unknown`.
+    """
+    pools: dict[tuple[str, str, bool], dict[date, list[int]]] = {}
+    for flow in flows:
+        if flow.chart_code in MONETARY and flow.currency != rates.quote:
+            owed = flow.chart_code.startswith("2")
+            days = pools.setdefault((flow.grant, flow.currency, owed), {})
+            days.setdefault(flow.on, []).append(flow.amount_minor)
+    gained: dict[str, int] = {}
+    for (grant, currency, _), days in pools.items():
+        held = cost = carried = 0
+        for on, moved in sorted(days.items()):
+            rate, change = rates.on(currency, on), sum(moved)
+            value = sum(rate.convert(minor, currency) for minor in moved)
+            carried += value
+            cost = _cost(held, cost, change, value)
+            held += change
+        gained[grant] = gained.get(grant, 0) + cost - carried
+    return gained
+
+
+def _cost(held: int, cost: int, change: int, value: int) -> int:
+    """Return what is held has cost after the change, at average cost."""
+    left = held + change
+    if not left:
+        return 0
+    if held * change >= 0:
+        return cost + value
+    if held * left > 0:
+        return round_to(Fraction(cost * left, held))
+    return round_to(Fraction(value * left, change))
 
 
 def realised_minor(flows: Iterable[Flow], rates: Rates) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Exchange differences into the books: realised ones as they are found, the month's valuing.
+"""Exchange differences into the books: realised ones, the month's valuing, what left since.
 
 `exchange` computes what was gained or lost; here it is recorded through the journal, one entry for
 each grant, in the grant's own currency. The reason names the rates, with source and day, that the
@@ -24,14 +24,26 @@ from ledgers.exchange import (
     booked_minor,
     differences,
     flows,
+    left_minor,
     realised_minor,
     to_book_minor,
 )
 from ledgers.journal import plan
+from ledgers.origins import ORIGIN
 from ledgers.rates import Rates
 from ledgers.recording import Occasion, record_planned
 
 REALISED = "exchange_realised"
+LEFT = "difference_realised"
+_NAMED_BY = {REVALUED: "month", REALISED: "conversion", LEFT: "disposal"}
+
+_MOVED = f"""
+    SELECT l.grant_code, -sum(l.amount_minor)::bigint
+    FROM books.entry e JOIN books.leg l USING (entry_id) JOIN books.account a USING (account_id)
+    WHERE ({ORIGIN}) = '{LEFT}' AND e.effective_on <= %(on)s AND l.grant_code = ANY (%(grants)s)
+      AND a.chart_code IN ('4040', '5310') AND a.currency = %(currency)s
+    GROUP BY l.grant_code
+"""
 
 
 class Policy(StrEnum):
@@ -91,6 +103,26 @@ def realise(
     return tuple(_book(conn, REALISED, due, rates.quote, because, new_ref))
 
 
+def realise_left(
+    conn: Connection,
+    grants: Sequence[str],
+    rates: Rates,
+    occasion: Occasion,
+    new_ref: Callable[[], str],
+) -> tuple[str, ...]:
+    """Record as realised what was gained or lost on currency that has left the grants by the day.
+
+    It moves between the accounts of unrealised and of realised differences, once. Raises
+    `rate_unknown` and what `recording.record_planned` raises.
+    """
+    due = left_minor(flows(conn, grants, occasion.effective_on), rates)
+    values = {"on": occasion.effective_on, "grants": list(grants), "currency": rates.quote}
+    for grant, moved in conn.execute(_MOVED, values).fetchall():
+        due[grant] = due.get(grant, 0) - moved
+    because = _because(occasion, f"{rates.source} {rates.quote}, at average cost")
+    return tuple(_book(conn, LEFT, due, rates.quote, because, new_ref))
+
+
 def _book(
     conn: Connection,
     event: str,
@@ -99,7 +131,7 @@ def _book(
     occasion: Occasion,
     new_ref: Callable[[], str],
 ) -> list[str]:
-    name = "month" if event == REVALUED else "conversion"
+    name = _NAMED_BY[event]
     on = occasion.effective_on
     earlier = _of_day(conn, event, list(due), on)
     recorded: list[str] = []
@@ -120,8 +152,14 @@ def _take_back(
     conn: Connection, entries: Iterable[str], occasion: Occasion, new_ref: Callable[[], str]
 ) -> list[str]:
     first = occasion.effective_on + timedelta(days=1)
+    standing = conn.execute(
+        "SELECT e.entry_ref FROM books.entry e WHERE e.entry_ref = ANY (%s)"
+        " AND NOT EXISTS (SELECT FROM books.entry r WHERE r.reverses = e.entry_id)"
+        " ORDER BY e.entry_ref",
+        [list(entries)],
+    )
     recorded = []
-    for entry in entries:
+    for (entry,) in standing.fetchall():
         head = EntryHead(
             new_ref(), f"{REVALUATION_REVERSED}/{entry}", REVALUATION_REVERSED, first,
             occasion.recorded_by, occasion.reason, recorded_on=occasion.recorded_on,

@@ -5,7 +5,8 @@ log's root: whoever makes it again for the same size gets the same bytes, whatev
 since, and can be shown that the log of that size is the one that was signed. An entry that is not
 sealed yet is in the next statement.
 
-A statement of a grant or of a provider has a section for each account on which its money moved.
+A statement of a grant or of a provider has a section for each account on which its money moved; a
+provider's has no memo accounts, for budget and commitments are no money and not its.
 A line is what one entry did to the account; a plan's thousands of transfers are one line. The
 *version* of a section is the number of sealed entries that touched it by that size, on any day.
 What is on hold is no movement and stands on no statement.
@@ -24,13 +25,19 @@ from psycopg import Connection, sql
 
 from ledgers.chart import Side, account_number
 from ledgers.money import format_amount
-from ledgers.problems import Problem
+from ledgers.problems import Answer, Problem
 from ledgers.transparency.proofs import LOG_SIZE_UNKNOWN
 
 STATEMENT_DAYS_UNFIT = Problem(
     "statement_days_unfit",
     "A statement from {starts_on} to {ends_on} has no day.",
     "Give a last day on or after the first.",
+)
+STATEMENT_SUBJECT_UNKNOWN = Problem(
+    "statement_subject_unknown",
+    "Nothing in the books is about the {subject} {code}.",
+    "Write the code as the books have it; capitals and small letters differ.",
+    Answer.NOT_FOUND,
 )
 
 
@@ -90,7 +97,13 @@ _OF = {
     Subject.ACCOUNT: sql.SQL("a.account_id = (SELECT account_id FROM books.account"
                              " WHERE code = %(code)s)"),
     Subject.GRANT: sql.SQL("p.grant_code = %(code)s"),
-    Subject.PROVIDER: sql.SQL("coalesce(a.provider, p.provider) = %(code)s"),
+    Subject.PROVIDER: sql.SQL("coalesce(a.provider, p.provider) = %(code)s AND p.layer = 'A'"),
+}  # fmt: skip
+
+_KNOWN = {
+    Subject.GRANT: "SELECT EXISTS (SELECT FROM books.posting WHERE grant_code = %s)",
+    Subject.PROVIDER: "SELECT EXISTS (SELECT FROM books.posting p JOIN books.account a"
+                      " USING (account_id) WHERE coalesce(a.provider, p.provider) = %s)",
 }  # fmt: skip
 
 _SEALED = sql.SQL("""
@@ -130,7 +143,7 @@ def statement(
     """Return the statement of an account (by code), a grant or a provider.
 
     `log_size` is a size at which the log was sealed, by default the newest. Raises
-    `log_size_unknown`, `statement_days_unfit`, `account_unknown`.
+    `log_size_unknown`, `statement_days_unfit`, `account_unknown`, `statement_subject_unknown`.
     """
     if ends_on < starts_on:
         raise STATEMENT_DAYS_UNFIT.refusal(starts_on=starts_on, ends_on=ends_on)
@@ -146,7 +159,16 @@ def statement(
         _section(row, moved.get(row[0], []))
         for row in conn.execute(_SECTIONS.format(sealed=sealed), params).fetchall()
     )
+    if not sections:
+        _require_known(conn, subject, code)
     return Statement(subject, code, starts_on, ends_on, size, root, sections)
+
+
+def _require_known(conn: Connection, subject: Subject, code: str) -> None:
+    """Raise `statement_subject_unknown` where no line of the books, sealed or not, is about it."""
+    known = subject not in _KNOWN or conn.execute(_KNOWN[subject], [code]).fetchone() == (True,)
+    if not known:
+        raise STATEMENT_SUBJECT_UNKNOWN.refusal(subject=subject, code=code)
 
 
 def _tree(conn: Connection, log_size: int | None) -> tuple[int, bytes]:

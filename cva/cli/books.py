@@ -1,4 +1,4 @@
-"""`cva ledger reverse|close-period|close-year|statement|wallet|opening|rate`: work on the books."""
+"""`cva ledger reverse|close-period|close-year|statement|wallet|opening|rate|revalue`: by hand."""
 
 import sys
 from datetime import datetime
@@ -12,10 +12,12 @@ from cva.bookkeeping import Bookkeeper
 from cva.cli.cycles import DATE
 from cva.cli.output import Money, Shape, say, show
 from cva.cli.session import Session, open_session
+from cva.valuing import Valued, Valuing, value
 from ledgers import periods, statements
 from ledgers.periods import PeriodState
 from ledgers.problems import Answer, Problem, counted
 from ledgers.rates import Rate
+from ledgers.revaluation import Policy
 from ledgers.statements import Subject
 from ledgers.wallets import wallet_balances
 
@@ -36,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
     for name, command in (
         ("reverse", reverse), ("periods", list_periods), ("close-period", close_period),
         ("close-year", close_year), ("statement", statement), ("wallet", wallet),
-        ("opening", opening), ("rate", rate),
+        ("opening", opening), ("rate", rate), ("revalue", revalue),
     ):  # fmt: skip
         app.command(name)(command)
 
@@ -163,6 +165,47 @@ def rate(
         kept = bookkeeping.add_rate(conn, _who(session), wanted, revises=revises)
     done = "was recorded before" if kept is None else f"is recorded, revision {kept.revision}"
     say(f"1 {base} = {amount} {quote} on {day} ({source}) {done}.")
+
+
+def revalue(
+    grant: list[str] = typer.Option(..., help="A grant's code; several by several options."),
+    source: str = typer.Option(..., help="Whose rates: TCMB, ECB, UNORE."),
+    quote: str = typer.Option("TRY", help="The grants' own currency."),
+    policy: Policy = typer.Option(Policy.CUMULATIVE, help="What the next month makes of it."),
+    adjustment: bool = typer.Option(False, "--adjustment", help="In a period being adjusted."),
+    reason: str = REASON,
+    on: datetime | None = ON,
+    shape: Shape = SHAPE,
+) -> None:
+    """Book what exchanges and rates gained or lost until a day and is not booked yet."""
+    session = open_session()
+    day = on.date() if on else session.today
+    asked = Valuing(grant, source, quote, day, reason, policy, adjustment)
+    with session.transaction() as conn:
+        done = value(conn, _who(session), asked)
+    rows = [
+        (each.grant, each.account, Money(each.balance_minor, each.currency),
+         Money(each.carried_minor, quote), Money(each.valued_minor, quote),
+         Money(each.gain_minor, quote), each.rate.reference)
+        for each in done.differences
+    ]  # fmt: skip
+    show(
+        ["grant", "account", "balance", "carried", "worth", "gain", "rate"], rows, shape,
+        below=("rate", "carried", "grant"),
+    )  # fmt: skip
+    if shape is Shape.TABLE:
+        _say_entries(done)
+
+
+def _say_entries(done: Valued) -> None:
+    for what, entries in (
+        ("realised by exchanges", done.realised), ("revalued", done.revalued),
+        ("realised since, for the currency has left", done.left),
+    ):  # fmt: skip
+        for entry in entries:
+            say(f"{entry} is recorded: {what}.")
+    if not (done.realised or done.revalued or done.left):
+        say("Nothing was gained or lost that is not booked.")
 
 
 def _who(session: Session) -> Bookkeeper:

@@ -4,6 +4,7 @@ import typer
 
 from cva.cli.output import Money, Part, Shape, say, show_parts
 from cva.cli.session import open_session
+from cva.programmes.publishing import versions_of
 from ledgers.problems import Answer, Problem
 
 ENTRY_NOT_FOUND = Problem(
@@ -31,13 +32,15 @@ _LINES = """
            l.location, NULL
     FROM books.leg l JOIN books.account a USING (account_id)
     WHERE entry_id = %(entry)s AND (%(province)s = '' OR l.location = %(province)s)
+      AND (%(programmes)s::text[] IS NULL OR l.programme_id = ANY (%(programmes)s))
     UNION ALL
     SELECT t.phase, t.line_no, d.code, c.code, t.amount_minor, t.currency, t.grant_code,
            t.location, t.instruction_ref
     FROM books.transfers_of(%(entry)s) t
     JOIN books.account d ON d.account_id = t.debit_account_id
     JOIN books.account c ON c.account_id = t.credit_account_id
-    WHERE %(province)s = '' OR t.location = %(province)s
+    WHERE (%(province)s = '' OR t.location = %(province)s)
+      AND (%(programmes)s::text[] IS NULL OR t.programme_id = ANY (%(programmes)s))
     ORDER BY 2 LIMIT %(limit)s
 """
 
@@ -50,6 +53,7 @@ def add_to(app: typer.Typer) -> None:
 def show_entry(
     entry: str = typer.Argument(help="The entry's reference: je_…"),
     province: str = typer.Option("", help="Only lines of this province, such as TR-63."),
+    programme: str = typer.Option("", help="Only lines of this programme, by its code."),
     limit: int = typer.Option(LINES_SHOWN, min=1, help="At most so many lines."),
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
@@ -60,7 +64,10 @@ def show_entry(
         if row is None:
             raise ENTRY_NOT_FOUND.refusal(entry=entry[:40])
         number, *head, count = row
-        values = {"entry": number, "province": province, "limit": limit}
+        values = {
+            "entry": number, "province": province, "limit": limit,
+            "programmes": list(versions_of(conn, programme)) if programme else None,
+        }  # fmt: skip
         lines = [
             (place, phase, debit, credit, Money(minor, currency), grant, where, instruction)
             for phase, place, debit, credit, minor, currency, grant, where, instruction in
@@ -74,5 +81,5 @@ def show_entry(
                        "instruction"), lines, ("grant", "province", "instruction")),
     ]  # fmt: skip
     show_parts(parts, shape)
-    if shape is Shape.TABLE and not province and count > len(lines):
+    if shape is Shape.TABLE and not (province or programme) and count > len(lines):
         say(f"The first {len(lines):,} of {count:,} lines; --limit shows more.")

@@ -20,6 +20,7 @@ from cva.payments.funding import (
     known_events,
     parse_facts,
 )
+from cva.programmes.publishing import versions_of
 from ledgers import balances, exports, verification
 from ledgers.money import parse_amount
 from ledgers.problems import counted
@@ -30,6 +31,7 @@ entry_lines.add_to(app)
 reconciliation.add_to(app)
 reports_of_books.add_to(app)
 REFUSED = 1
+AS_OF = typer.Option(None, formats=["%Y-%m-%dT%H:%M:%S%z"], help="As it was known at this moment.")
 
 
 class Export(StrEnum):
@@ -46,12 +48,13 @@ class Export(StrEnum):
 @app.command("trial-balance")
 def trial_balance(
     on: datetime | None = typer.Option(None, formats=DATE, help="Effective by this day."),
+    as_of: datetime | None = AS_OF,
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
     """Show every account: debits and credits posted, pending, available."""
     session = open_session()
-    with session.reading() as conn:
-        rows = balances.trial_balance(conn, on.date() if on else None)
+    with session.reading(as_of) as conn:
+        rows = balances.trial_balance(conn, on.date() if on else None, as_of)
     show_trial_balance(rows, shape)
 
 
@@ -59,29 +62,39 @@ def trial_balance(
 def balance(
     account: str,
     on: datetime | None = typer.Option(None, formats=DATE, help="Effective by this day."),
-    as_of: datetime | None = typer.Option(
-        None, formats=["%Y-%m-%dT%H:%M:%S%z"], help="As it was known at this moment."
-    ),
+    as_of: datetime | None = AS_OF,
     shape: Shape = typer.Option(Shape.TABLE, "--format"),
 ) -> None:
     """Show one account: now, on a day, as it was known at a moment."""
     session = open_session()
-    with session.reading() as conn:
+    with session.reading(as_of) as conn:
         found = balances.balance(conn, account, on.date() if on else None, as_of)
     show_trial_balance([found], shape)
 
 
 @app.command()
-def register(account: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+def register(
+    account: str,
+    programme: str = typer.Option("", help="Only what is of this programme, by its code."),
+    first: datetime | None = typer.Option(None, "--from", formats=DATE, help="The first day."),
+    last: datetime | None = typer.Option(None, "--to", formats=DATE, help="The last day."),
+    closing: bool = typer.Option(True, help="With the entries that close a year."),
+    as_of: datetime | None = AS_OF,
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
     """List an account's entries with the running balance."""
     session = open_session()
-    with session.reading() as conn:
+    with session.reading(as_of) as conn:
         currency = balances.balance(conn, account).currency
         rows = [
             (line.effective_on, line.event, line.lines, Money(line.debit_minor, currency),
              Money(line.credit_minor, currency), Money(line.running_minor, currency), line.reason,
              line.entry_ref)
-            for line in balances.register(conn, account)
+            for line in balances.register(
+                conn, account, first.date() if first else None, last.date() if last else None,
+                as_of, closing=closing,
+                programmes=versions_of(conn, programme) if programme else None,
+            )
         ]  # fmt: skip
     show(
         ["on", "event", "lines", "debit", "credit", "balance", "reason", "entry"], rows, shape,

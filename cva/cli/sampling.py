@@ -5,14 +5,13 @@ from datetime import datetime
 from pathlib import Path
 
 import typer
-from psycopg import Connection
 
 from cva.cli.cycles import DATE
 from cva.cli.output import Money, Shape, say, show
 from cva.cli.session import open_session, typed
 from cva.database.connect import Role
 from cva.evidence_pack import Pack, figures_of, write_pack
-from cva.programmes.publishing import PROGRAMME_NOT_FOUND
+from cva.programmes.publishing import versions_of
 from ledgers.drawing import By, Drawing, Method, Share
 from ledgers.money import parse_amount
 from ledgers.problems import counted
@@ -51,19 +50,10 @@ def sample(
     with session.reading() as conn:
         scope = Scope(
             first.date() if first else None, last.date() if last else None, account,
-            _versions(conn, programme) if programme else (), grant, province, currency,
+            versions_of(conn, programme) if programme else (), grant, province, currency,
         )  # fmt: skip
         pack = write_pack(conn, scope, drawing, out, command=typed(), log_size=log_size)
     _show(pack, out, shape)
-
-
-def _versions(conn: Connection, code: str) -> tuple[str, ...]:
-    rows = conn.execute(
-        "SELECT programme_id FROM programme.programme WHERE code = %s ORDER BY version", (code,)
-    ).fetchall()
-    if not rows:
-        raise PROGRAMME_NOT_FOUND.refusal(programme=code)
-    return tuple(row[0] for row in rows)
 
 
 def _show(pack: Pack, out: Path, shape: Shape) -> None:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from cva.jobs import Work, running
 from cva.progress import Progress, shown
 from cva.providers import Provider, connect
 from cva.settings import Settings, settings_of
+from ledgers.moments import wait_for_writers
 from ledgers.problems import Answer, Problem, Refusal
 from ledgers.transparency.sealing import seal_waiting
 
@@ -127,8 +128,15 @@ class Session:
             seal_waiting(conn)
 
     @contextmanager
-    def reading(self) -> Iterator[psycopg.Connection]:
-        """Give a connection that sees one moment of the database and writes nothing."""
+    def reading(self, as_of: datetime | None = None) -> Iterator[psycopg.Connection]:
+        """Give a connection that sees one moment of the database and writes nothing.
+
+        With `as_of`, all that was recorded by that moment is seen: what is still on its way is
+        waited for. Raises `moment_ahead`, `moment_unsettled`.
+        """
+        if as_of is not None:
+            with reading(self.engine) as conn:
+                wait_for_writers(conn, as_of)
         with reading(self.engine) as conn:
             yield conn
 

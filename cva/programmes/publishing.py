@@ -136,6 +136,16 @@ _CYCLES = """
 """
 
 
+def versions_of(conn: Connection, code: str) -> tuple[str, ...]:
+    """Return the ids of the programme's versions, by version. Raises `programme_not_found`."""
+    rows = conn.execute(
+        "SELECT programme_id FROM programme.programme WHERE code = %s ORDER BY version", (code,)
+    ).fetchall()
+    if not rows:
+        raise PROGRAMME_NOT_FOUND.refusal(programme=code)
+    return tuple(row[0] for row in rows)
+
+
 def cycles_of(conn: Connection, code: str) -> Sequence[Cycle]:
     """Return the programme's cycles, the earliest first."""
     with conn.cursor(row_factory=class_row(Cycle)) as cursor:

@@ -20,6 +20,8 @@ from datetime import date
 
 from psycopg import Connection, sql
 
+from ledgers.origins import ORIGIN
+
 NO_PARAMS: Mapping[str, object] = {}
 
 
@@ -192,14 +194,28 @@ _OPEN = f"""{_BANK}, open AS (
     FROM open o JOIN named n USING (line_no) GROUP BY n.name ORDER BY n.name
 """
 
-# What a grant's books say, under the names a donor's report uses.
+# What a grant's books say, under the names a donor's report uses. Received is what the donor paid:
+# no pledge, but with what the bank kept of it. Closing a year does not take back what was spent.
 _GRANTS = f"""
-    SELECT grant_code || '/' || what, CASE what WHEN 'received' THEN -minor ELSE minor END
+    SELECT grant_code || '/' || what,
+           CASE WHEN what = 'received' AND chart_code IN ('1340', '2010') THEN -minor ELSE minor END
     FROM (
-        SELECT grant_code, minor, CASE WHEN chart_code = '2010' AND minor < 0 THEN 'received'
-            WHEN class = 'expense' THEN 'spent' WHEN chart_code = '9020' THEN 'committed'
+        SELECT grant_code, chart_code, minor, CASE
+            WHEN event = 'grant_received' AND chart_code IN ('1340', '2010') THEN 'received'
+            WHEN event = 'receivable_settled' AND chart_code IN ('1010', '1020')
+                AND EXISTS (SELECT FROM books.leg l JOIN books.account c USING (account_id)
+                            WHERE l.entry_id = p.entry_id AND c.chart_code = '1340') THEN 'received'
+            WHEN class = 'expense' AND event <> 'period_closed' THEN 'spent'
+            WHEN chart_code = '9020' THEN 'committed'
             WHEN chart_code = '9010' THEN 'available' END AS what
-        FROM ({_ON_ACCOUNTS}) p
+        FROM (
+            SELECT p.entry_id, p.grant_code, a.chart_code, a.class, {ORIGIN} AS event,
+                   p.debit_minor - p.credit_minor AS minor
+            FROM books.posting p JOIN books.entry e USING (entry_id)
+            JOIN books.account a USING (account_id)
+            WHERE p.stage = 'posted' AND e.effective_on <= %(on)s
+              AND (%(currency)s::text IS NULL OR a.currency = %(currency)s)
+        ) p
     ) g WHERE what IS NOT NULL
 """
 
@@ -355,7 +371,9 @@ def grants(
     """R9: what the books say of each grant against a donor's report.
 
     `stated` is (key, amount), the key being the grant's code, a slash and received, spent,
-    committed or available. Only the figures that are stated are compared.
+    committed or available. Received is what the donor has paid by the day, fees of banks in
+    it, reversals taken off; spent is all expense, of closed years too. Only the figures that are
+    stated are compared.
     """
     ours = sql.SQL(
         "SELECT key, minor FROM ({}) AS g (key, minor)"

@@ -102,19 +102,25 @@ def test_after_a_close_books_are_adjusted_and_corrected(typed: Typed) -> None:
 
 
 def test_other_books_are_taken_over_and_rates_kept(typed: Typed, tmp_path: Path) -> None:
-    typed("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-02", "--key", "G1")
-    codes = {row["account"][:4]: row["account"] for row in typed.rows("ledger", "trial-balance")}
     file = tmp_path / "balances.csv"
     file.write_text(
         "account,debit,credit,currency,grant\n"
-        f"{codes['1010']},100.00,,TRY,GR-1\n{codes['2010']},,90.00,TRY,GR-1\n",
+        "1010.HOUSE.TRY,100.00,,TRY,GR-1\n2010.GR-1.TRY,,90.00,TRY,GR-1\n",
         encoding="utf-8",
     )
     ask = ("ledger", "opening", str(file), "--reason", "taken over", "--on", "2026-03-02")
     assert "entry_unbalanced" in typed(*ask, ends=1)
     file.write_text(file.read_text(encoding="utf-8").replace("90.00", "100.00"), encoding="utf-8")
-    assert "is recorded" in typed(*ask)
+    taken = entry_in(typed(*ask))
     assert "was recorded before" in typed(*ask)
+    assert "key_used_differently" in typed(*ask[:-1], "2026-03-03", ends=1)
+    typed("ledger", "entry", "grant_received", *MONEY, "--on", "2026-03-02", "--key", "G1")
+    balances = {row["account"]: row["balance"] for row in typed.rows("ledger", "trial-balance")}
+    assert balances == {"1010.HOUSE.TRY": "1350.50", "2010.GR-1.TRY": "1350.50"}
+    file.write_text(file.read_text(encoding="utf-8").replace("100.00", "110.00"), encoding="utf-8")
+    assert "opening_taken" in typed(*ask, ends=1)
+    typed("ledger", "reverse", taken, "--reason", "10.00 too little", "--on", "2026-03-02")
+    assert "is recorded" in typed(*ask)
     file.write_bytes("açılış".encode("iso8859-9"))
     assert "opening_file_unreadable" in typed(*ask, ends=2)
 
@@ -130,6 +136,31 @@ def test_other_books_are_taken_over_and_rates_kept(typed: Typed, tmp_path: Path)
     for kind in ("ledger", "audit-data", "parquet"):
         typed("ledger", "export", kind, str(tmp_path / f"books.{kind}"))
         assert (tmp_path / f"books.{kind}").stat().st_size > 100
+
+
+def test_what_rates_gained_is_computed_from_the_rates_kept(typed: Typed) -> None:
+    dollars = ("--grant", "GR-9", "--currency", "USD", "--bank", "HOUSE", "--reason", "advice 9")
+    kept = ("--source", "TCMB", "--reason", "month end")
+    ask = ("ledger", "revalue", "--grant", "GR-9", *kept, "--on", "2026-03-31")
+    assert "grant_not_in_books" in typed(*ask, ends=4)
+    typed("ledger", "entry", "grant_received", *dollars, "--amount", "1000.00", "--key", "U1",
+          "--on", "2026-03-02")  # fmt: skip
+    assert "rate_unknown" in typed(*ask, ends=4)
+    for on, value in (("2026-03-02", "41.5"), ("2026-03-31", "43")):
+        typed("ledger", "rate", "USD", value, "--source", "TCMB", "--on", on)
+    assert "valuing_day_ahead" in typed(*ask[:-1], "2026-04-30", ends=1)
+    assert "role_missing" in typed(*ask, by="amal", ends=3)
+    said = typed(*ask)
+    shown = r"1010\.HOUSE\.USD +1,000\.00 USD .* 43,000\.00 TRY +1,500\.00 TRY"
+    assert re.search(shown, said), said
+    assert "is recorded: revalued." in said
+    assert "Nothing was gained or lost that is not booked." in typed(*ask)
+    typed("ledger", "entry", "bank_charged", *dollars, "--amount", "400.00", "--key", "U2",
+          "--on", "2026-03-31")  # fmt: skip
+    assert "for the currency has left" in typed(*ask)
+    balances = {row["account"]: row["balance"] for row in typed.rows("ledger", "trial-balance")}
+    gains = [balances[f"{code}.TRY"] for code in ("4040", "4041", "6010")]
+    assert gains == ["600.00", "900.00", "-1500.00"]
 
 
 def test_any_event_of_the_journal_is_recorded_with_its_facts(typed: Typed) -> None:

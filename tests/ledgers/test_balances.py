@@ -1,6 +1,8 @@
 """Balances equal those of a small model, now, on a day and as known at a moment."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 
 import psycopg
@@ -10,11 +12,15 @@ from hypothesis import strategies as st
 
 from ledgers.balances import _DAYS, RegisterLine, balance, register, trial_balance
 from ledgers.chart import open_account
-from ledgers.entries import record
+from ledgers.closing import close_year
+from ledgers.entries import record, reverse
+from ledgers.moments import wait_for_writers
 from ledgers.problems import Refusal
+from ledgers.recording import Occasion
 from ledgers.refusals import refusals
 from ledgers.verification import verify
-from tests.ledgers.conftest import BANK, CASH, FLOAT, MARCH, Books, leg
+from tests.databases import Database
+from tests.ledgers.conftest import BANK, CASH, FLOAT, FUND, MARCH, Books, leg
 
 
 def day(number: int) -> date:
@@ -41,6 +47,50 @@ def test_what_was_known_then_does_not_change(books: Books) -> None:
     assert balance(books.conn, FLOAT, on=day(0), as_known_at=known).balance_minor == 1_000_000
     assert balance(books.conn, FLOAT, on=day(0)).balance_minor == 999_950
     assert balance(books.conn, FLOAT, on=day(-1)).balance_minor == -50
+
+
+def test_what_was_on_its_way_at_the_moment_is_waited_for(books: Books, database: Database) -> None:
+    def told() -> list[tuple[str, int]]:
+        with database.connect() as reader:
+            wait_for_writers(reader, known, patience_seconds=0)
+            reader.commit()
+            assert [line.entry_ref for line in register(reader, FLOAT, as_known_at=known)] == seen
+            return [(row.code, row.balance_minor) for row in trial_balance(reader, None, known)]
+
+    late = record(books.conn, books.head("load_settled"), [leg(CASH, 50), leg(FLOAT, -50)])
+    (known,) = database.connect().execute("SELECT clock_timestamp()").fetchone()
+    seen = ["je_" + "1".zfill(26), late.entry_ref]
+    with pytest.raises(Refusal, match="moment_unsettled"):
+        told()
+    books.conn.commit()
+    first = told()
+    assert (FLOAT, 999_950) in first
+
+    open_account(books.conn, "5140", "TRY", MARCH)
+    record(books.conn, books.head("bank_charged"), [leg("5140.TRY", 7), leg(FLOAT, -7)])
+    books.conn.commit()
+    assert told() == first
+
+
+def test_waiting_ends_with_the_writers_of_the_moment_and_not_with_later_ones(
+    books: Books, database: Database
+) -> None:
+    record(books.conn, books.head("load_settled"), [leg(CASH, 50), leg(FLOAT, -50)])
+    reader, other = database.connect(), database.connect()
+    (known,) = reader.execute("SELECT clock_timestamp()").fetchone()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait_for_writers, reader, known)
+        later = replace(Books(other).head("load_settled", key="later"), entry_ref="je_" + "9" * 26)
+        record(other, later, [leg(BANK, 5), leg(FUND, -5)])
+        books.conn.commit()
+        waiting.result(timeout=60)
+    other.rollback()
+
+
+def test_moment_to_come_is_refused(books: Books) -> None:
+    (soon,) = books.conn.execute("SELECT clock_timestamp() + interval '1 hour'").fetchone()
+    with pytest.raises(Refusal, match="moment_ahead"):
+        wait_for_writers(books.conn, soon)
 
 
 def test_days_totals_say_what_the_log_says(books: Books) -> None:
@@ -82,6 +132,30 @@ def test_register_runs_in_order_of_days(books: Books) -> None:
     ]
     assert isinstance(lines[0], RegisterLine)
     assert [line.running_minor for line in register(books.conn, CASH)] == [1000]
+
+
+def test_register_of_some_days_of_a_programme_without_the_close(books: Books) -> None:
+    for number, programme, minor in ((1, "pgm_1", 30), (2, "pgm_2", 500), (9, "pgm_1", 70)):
+        spent = replace(leg(CASH, minor), programme_id=programme)
+        head = books.head("load_settled", on=day(number))
+        record(books.conn, head, [spent, replace(leg(FLOAT, -minor), programme_id=programme)])
+    year = Occasion(day(20), day(20), "Deniz", "the year")
+    (closed,) = close_year(books.conn, day(20), year, lambda: books.head().entry_ref)
+
+    def seen(**asked: object) -> list[tuple[str, int]]:
+        return [(line.event, line.running_minor) for line in register(books.conn, CASH, **asked)]
+
+    assert seen() == [
+        ("load_settled", 30), ("load_settled", 530), ("load_settled", 600), ("period_closed", 0)
+    ]  # fmt: skip
+    assert seen(programmes=["pgm_1"]) == [
+        ("load_settled", 30), ("load_settled", 100), ("period_closed", 0)
+    ]  # fmt: skip
+    of_one = {"programmes": ["pgm_1"], "closing": False}
+    assert seen(**of_one) == [("load_settled", 30), ("load_settled", 100)]
+    reverse(books.conn, closed.entry_ref, books.head("reversal", on=day(21)))
+    assert seen(**of_one) == [("load_settled", 30), ("load_settled", 100)]
+    assert seen(first=day(2), last=day(9)) == [("load_settled", 530), ("load_settled", 600)]
 
 
 @pytest.mark.parametrize("ask", [balance, register])

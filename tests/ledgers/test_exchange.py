@@ -9,19 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledgers.balances import balance
+from ledgers.entries import EntryHead, reverse
 from ledgers.exchange import (
     Difference,
     Flow,
     allocate,
     differences,
     flows,
+    left_minor,
     realised_minor,
     to_book_minor,
 )
 from ledgers.problems import Refusal
 from ledgers.rates import Rate, Rates, rates_into, record_rate
 from ledgers.recording import Occasion
-from ledgers.revaluation import Policy, Valued, realise, revalue
+from ledgers.revaluation import Policy, Valued, realise, realise_left, revalue
 from tests.ledgers.stories import Stage
 
 JAN = date(2026, 1, 31)
@@ -193,3 +195,83 @@ def test_what_comes_in_late_is_valued_too(stage: Stage) -> None:
     stage.play("grant_received", facts, None)
     assert len(value_month(stage, JAN, Policy.CUMULATIVE).recorded) == 1
     assert unrealised(stage) == [(JAN, "4041.TRY", -20000), (JAN, "4041.TRY", -10000)]
+
+
+def test_currency_that_left_is_realised_at_average_cost() -> None:
+    rates = Rates(
+        "TCMB", "TRY", [rate(date(2026, 1, 26), "38"), rate(JAN, "40"), rate(FEB, "39.5")]
+    )
+    first, transit = date(2026, 1, 26), ("1030.USD", "1030", "ECHO", "USD")
+    moved = [
+        Flow(*BANK, first, 10000), Flow(*BANK, first, -3000), Flow(*transit, first, 3000),
+        Flow(*BANK, JAN, -4000),
+    ]  # fmt: skip
+    assert left_minor(moved, rates) == {"ECHO": 4000 * 2}
+    gone = [*moved, Flow(*BANK, FEB, -3000), Flow(*transit, FEB, -3000)]
+    assert left_minor(gone, rates) == {"ECHO": 4000 * 2 + 6000 * 3 // 2}
+    overdrawn = [*moved, Flow(*BANK, FEB, -9000)]
+    assert left_minor(overdrawn, rates) == {"ECHO": 4000 * 2 + 6000 * 3 // 2}
+
+
+@given(moved=FLOWS, values=st.lists(st.integers(1, 10**6), min_size=28, max_size=28))
+def test_all_is_realised_once_all_has_left_and_nothing_before(
+    moved: list[tuple[int, int]], values: list[int]
+) -> None:
+    first = date(2026, 2, 1)
+    rates = Rates(
+        "x", "TRY",
+        [Rate("x", "USD", "TRY", first + timedelta(days=day), Decimal(value) / 1000)
+         for day, value in enumerate(values)],
+    )  # fmt: skip
+    made = [Flow(*BANK, first + timedelta(days=day), minor) for day, minor in moved]
+    came = [Flow(*BANK, flow.on, abs(flow.amount_minor)) for flow in made]
+    assert set(left_minor(came, rates).values()) <= {0}
+    last = first + timedelta(days=27)
+    gone = [*made, Flow(*BANK, last, -sum(flow.amount_minor for flow in made))]
+    whole = {found.grant: found.gain_minor for found in differences(gone, rates, last)}
+    assert left_minor(gone, rates) == whole
+
+
+def differences_by_account(stage: Stage) -> dict[str, int]:
+    return dict(
+        stage.conn.execute(
+            "SELECT a.code, sum(l.amount_minor)::bigint FROM books.leg l"
+            " JOIN books.account a USING (account_id)"
+            " WHERE a.chart_code IN ('4040', '4041', '5310', '5311') GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    )
+
+
+def test_gain_moves_to_the_realised_once_the_dollars_are_spent(stage: Stage) -> None:
+    value_month(stage, JAN, Policy.CUMULATIVE)
+    stage.today = FEB
+    facts = {"grant": "ECHO", "currency": "USD", "bank_reference": "ZB-3", "amount": "100.00"}
+    stage.play("bank_charged", facts, None)
+    value_month(stage, FEB, Policy.CUMULATIVE)
+    rates = rates_into(stage.conn, "TCMB", "TRY", FEB)
+    occasion = Occasion(FEB, FEB, "Deniz", "month end")
+    assert len(realise_left(stage.conn, ["ECHO"], rates, occasion, stage.new_ref)) == 1
+    assert realise_left(stage.conn, ["ECHO"], rates, occasion, stage.new_ref) == ()
+    assert differences_by_account(stage) == {
+        "4040.TRY": -15000,
+        "4041.TRY": -5000,
+        "5311.TRY": 5000,
+    }
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_valuing_reversed_by_hand_is_no_exchange_and_is_made_again(
+    stage: Stage, policy: Policy
+) -> None:
+    (entry,) = value_month(stage, JAN, policy).recorded
+    head = EntryHead(
+        stage.new_ref(), "undo", "reversal", JAN, "Deniz", "wrong source", recorded_on=JAN
+    )
+    reverse(stage.conn, entry, head)
+    rates = rates_into(stage.conn, "TCMB", "TRY", JAN)
+    occasion = Occasion(JAN, JAN, "Deniz", "month end")
+    assert realise(stage.conn, ["ECHO"], rates, occasion, stage.new_ref) == ()
+    assert len(value_month(stage, JAN, policy).recorded) == 1
+    assert differences_by_account(stage) == {"4041.TRY": -20000}
+    later = value_month(stage, JAN, policy, today=JAN + timedelta(days=1)).recorded
+    assert len(later) == (1 if policy is Policy.REVERSING else 0)

@@ -133,7 +133,6 @@ def test_grant_statement_has_every_account_of_the_grant(stage: Stage) -> None:
         ("2010.ECHO.TRY", 100000, 100000),
         ("5110.TRY", 0, 400),
     ]
-    assert statement(stage.conn, Subject.GRANT, "UNHCR", *SPAN).sections == ()
 
 
 def test_provider_statement_has_what_the_provider_keeps_and_takes(stage: Stage) -> None:
@@ -141,6 +140,33 @@ def test_provider_statement_has_what_the_provider_keeps_and_takes(stage: Stage) 
     assert [part.account for part in made.sections] == [
         "1110.HALK.TRY", "1210.HALK.TRY", "5110.TRY",
     ]  # fmt: skip
+
+
+def test_provider_statement_leaves_the_budget_out(stage: Stage) -> None:
+    facts = {**PLACE, "allotment": "A-1", "amount": "5.00"}
+    stage.play("budget_allotted", facts, None)
+    sealed(stage.conn)
+    of_provider = statement(stage.conn, Subject.PROVIDER, "HALK", *SPAN)
+    of_grant = statement(stage.conn, Subject.GRANT, "ECHO", *SPAN)
+    assert [part.account for part in of_provider.sections if part.account[0] == "9"] == []
+    assert [part.account for part in of_grant.sections if part.account[0] == "9"] == [
+        "9010.ECHO.TRY", "9030.ECHO.TRY",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("subject", "code"), [(Subject.GRANT, "EHCO"), (Subject.PROVIDER, "halk")])
+def test_statement_of_what_the_books_do_not_know_is_refused(
+    stage: Stage, subject: Subject, code: str
+) -> None:
+    with pytest.raises(Refusal, match="statement_subject_unknown"):
+        statement(stage.conn, subject, code, *SPAN)
+
+
+def test_statement_of_a_grant_not_sealed_yet_is_empty(stage: Stage) -> None:
+    facts = {"grant": "UNHCR", "currency": "TRY", "bank_reference": "Z-1", "amount": "5.00"}
+    stage.play("grant_received", {**facts, "receivable": "false"}, None)
+    stage.conn.commit()
+    assert statement(stage.conn, Subject.GRANT, "UNHCR", *SPAN).sections == ()
 
 
 @pytest.mark.parametrize(

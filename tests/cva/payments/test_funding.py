@@ -53,6 +53,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     ),
     "exchange_realised": ("gain=3.00",),
     "currency_revalued": ("loss=3.00",),
+    "difference_realised": ("loss=3.00",),
     "card_replaced": ("new_wallet=OTHER", "fee=1.00", WALLET),
     "expired_money_returned": (),
     "value_clawed_back": ("requested=999999.00", PLACE, WALLET),

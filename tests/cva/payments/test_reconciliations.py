@@ -194,4 +194,10 @@ def test_an_entry_is_shown_with_its_lines(settled: Agency, typed: Typed) -> None
     assert "The first 2 of 3 lines" in typed.ledger("show", entry, "--limit", "2")
     nowhere = json.loads(typed.ledger("show", entry, "--province", "TR-99", "--format", "json"))
     assert nowhere["lines"] == []
+    ((code,),) = settled.rows("SELECT code FROM programme.programme")
+    of_programme = json.loads(typed.ledger("show", entry, "--programme", code, "--format", "json"))
+    assert of_programme == told
+    assert "programme_not_found" in typed.ledger("show", entry, "--programme", "x", ends=4)
+    kept = json.loads(typed.ledger("register", "5020.TRY", "--programme", code, "--format", "json"))
+    assert [(row["entry"], row["balance"]) for row in kept] == [(entry, "11250.00")]
     assert "entry_not_found" in typed.ledger("show", "je_" + "0" * 26, ends=4)

@@ -5,10 +5,12 @@ from datetime import date
 import pytest
 
 from ledgers.chart import open_account
-from ledgers.entries import record
+from ledgers.closing import close_year
+from ledgers.entries import Leg, Recorded, record, reverse
 from ledgers.matching import matches, reports
 from ledgers.matching.reports import Difference, Part
-from tests.ledgers.conftest import BANK, CASH, FLOAT, GRANT, MARCH, Books, leg, values
+from ledgers.recording import Occasion
+from tests.ledgers.conftest import BANK, CASH, FLOAT, FUND, GRANT, MARCH, Books, leg, values
 from tests.ledgers.matching.conftest import Table, act
 from tests.ledgers.matching.oracle import OURS, THEIRS, Line
 from tests.ledgers.matching.test_by_hand import entry_of_write_off
@@ -155,3 +157,43 @@ def test_r9_donor_report_says_what_the_books_say(books: Books) -> None:
     report = reports.grants(books.conn, ON, stated)
     assert of(report) == [("unknown", 1, -5, False)]
     assert (report.ours_minor, report.theirs_minor) == (400, 405)
+
+
+def paid(books: Books, **figures: int) -> reports.Report:
+    stated = values([(f"{GRANT}/{key}", minor) for key, minor in figures.items()], "text bigint")
+    return reports.grants(books.conn, ON, stated)
+
+
+def undo(books: Books, entry: Recorded) -> Recorded:
+    return reverse(books.conn, entry.entry_ref, books.head("reversal", on=ON))
+
+
+def test_r9_received_is_what_the_donor_paid(books: Books) -> None:
+    pledge = open_account(books.conn, "1340", "TRY", MARCH, grant=GRANT)
+    fees, revenue, gain = (
+        open_account(books.conn, code, "TRY", MARCH) for code in ("5140", "4010", "4040")
+    )
+
+    def book(event: str, *legs: Leg) -> Recorded:
+        return record(books.conn, books.head(event), legs)
+
+    book("grant_signed", leg(pledge, 1_000), leg(FUND, -1_000))
+    assert of(paid(books, received=0)) == [("unknown", 1, 0, False)]
+    book("grant_received", leg(BANK, 590), leg(pledge, -600), leg(fees, 10))
+    twice = book("grant_received", leg(BANK, 70), leg(FUND, -70))
+    undone = undo(books, twice)
+    undo(books, book("revenue_recognised", leg(FUND, 40), leg(revenue, -40)))
+    assert of(paid(books, received=600, spent=10)) == []
+    undo(books, undone)
+    book("receivable_settled", leg(BANK, 305), leg(pledge, -300), leg(gain, -5))
+    assert of(paid(books, received=600 + 70 + 305, spent=10)) == []
+
+
+def test_r9_spent_is_still_said_after_the_year_is_closed(books: Books) -> None:
+    record(books.conn, books.head("load_settled"), [leg(CASH, 400), leg(FLOAT, -400)])
+    year = Occasion(ON, ON, "Deniz", "the year")
+    closed = close_year(books.conn, ON, year, lambda: books.head().entry_ref)
+    assert len(closed) == 1
+    assert of(paid(books, spent=400)) == []
+    undo(books, closed[0])
+    assert of(paid(books, spent=400)) == []
