@@ -33,7 +33,8 @@ class Groups:
     """Groups of strata: quota stratum, area of grants, amount in minor units, mean people.
 
     `member` is strata × groups, 1 where the stratum belongs to the group; `upto` months × parts + 1
-    × groups, the share of the group that stands in the first parts of the order.
+    × groups, the share of the group that stands in the first parts of the order; `since` the month
+    in whose prices the amount is written.
     """
 
     quota: tuple[str, ...]
@@ -42,6 +43,7 @@ class Groups:
     people: Floats
     member: Floats
     upto: Floats
+    since: Ints
 
 
 def groups_of(loads: Caseloads, area_of: Mapping[str, int], *, each: bool = False) -> Groups:
@@ -51,7 +53,8 @@ def groups_of(loads: Caseloads, area_of: Mapping[str, int], *, each: bool = Fals
     """
     strata = loads.strata
     areas = [area_of[province] for province in strata.province]
-    whole = list(zip(strata.quota, areas, strata.amounts.tolist(), strict=True))
+    amounts, since = strata.amounts.tolist(), strata.since.tolist()
+    whole = list(zip(strata.quota, areas, amounts, since, strict=True))
     keys = list(enumerate(whole)) if each else [(0, key) for key in whole]
     known = sorted(set(keys))
     place = {key: at for at, key in enumerate(known)}
@@ -65,10 +68,11 @@ def groups_of(loads: Caseloads, area_of: Mapping[str, int], *, each: bool = Fals
             for row in member.T
         ]
     )
-    quota, area, amounts = zip(*(key for _, key in known), strict=True)
+    quota, area, amounts, since = zip(*(key for _, key in known), strict=True)
     upto = _upto(np.einsum("mps,sg->mpg", loads.order, member))
     return Groups(
-        quota, np.array(area), np.array(amounts, dtype=np.int64), people, member, upto
+        quota, np.array(area), np.array(amounts, dtype=np.int64), people, member, upto,
+        np.array(since),
     )  # fmt: skip
 
 

@@ -158,7 +158,10 @@ def held_minor(terms: Terms, prices: Prices) -> list[int]:
 
 
 def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | None) -> Ints:
-    """Return the transfer value in minor units: draws × months × groups (1 × 1 if it stays)."""
+    """Return the transfer value in minor units: draws × months × groups (1 × 1 if it stays).
+
+    Each follows the index from the month in whose prices it is written.
+    """
     if indexation is None:
         return groups.amounts[None, None, :]
     if indexation.follows == "prices":
@@ -168,14 +171,16 @@ def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | Non
         index = rounded_millionths(prices.of(indexation.follows) / before)
     trigger = int((indexation.trigger_percent * PERCENT).to_integral_value())
     unit = parse_amount(str(indexation.round_to), HOME)
-    known, at = np.unique(groups.amounts, return_inverse=True)
+    written = list(zip(groups.amounts.tolist(), groups.since.tolist(), strict=True))
+    known = {key: at for at, key in enumerate(sorted(set(written)))}
     values = [
         indexed_values(
-            amount, index, every_months=indexation.every_months, trigger=trigger, round_to=unit
+            amount, index, every_months=indexation.every_months, trigger=trigger, round_to=unit,
+            since=since,
         )
-        for amount in known.tolist()
-    ]
-    return np.stack(values, axis=2)[:, :, at]
+        for amount, since in known
+    ]  # fmt: skip
+    return np.stack(values, axis=2)[:, :, [known[key] for key in written]]
 
 
 def ledger_of(

@@ -5,14 +5,14 @@ files in a folder of the caller's comes to exist.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from simulations.months import months_from
 from simulations.projection.counting import caseloads_of
-from simulations.projection.courses import People, RuleRun, Runner, rule_months
+from simulations.projection.courses import People, RuleRun, Runner, priced_since, rule_months
 from simulations.projection.drawing import Draws, Outcome, draws_of, outcome_of
 from simulations.projection.ledger import held_minor, terms_of, values_by_group
 from simulations.randomness import Ints
@@ -48,7 +48,7 @@ def project(
     """Run a scenario on a population; decisions of every rule run stay in `folder`.
 
     `lots` is the published seed of the draw of lots between households of one score: the cycle's
-    id where a cycle is to be foretold. Raises what the rules and the paths raise.
+    id where a cycle is to be foretold. Raises `amounts_apart`, what the rules raise and the paths.
     """
     scenario = loaded.scenario
     packs = [course.pack for course in loaded.courses]
@@ -74,8 +74,15 @@ def _run_all(loaded: Loaded, runner: Runner, progress: Progress | None) -> dict[
     days = months_from(scenario.start, scenario.months)
     work = [(course, month) for course in loaded.courses for month in months]
     runs: dict[str, list[RuleRun]] = {course.code: [] for course in loaded.courses}
+    since = {
+        course.code: priced_since(course, days)
+        for course in loaded.courses
+        if indexation_of(scenario, course.code) is not None
+    }
     for done, (course, month) in enumerate(work, start=1):
-        runs[course.code].append(runner.run(course, month, days))
+        run = runner.run(course, month, days)
+        priced = since[course.code][month] if course.code in since else 0
+        runs[course.code].append(replace(run, since=priced))
         if progress is not None:
             progress(done * runner.people.rows, len(work) * runner.people.rows)
     return runs

@@ -14,7 +14,7 @@ from simulations.projection.spending import spending_of
 from simulations.scenario.model import Expenditure, Grant, Indexation
 from simulations.scenario.reading import Loaded
 from tests.eligibility.snapshots import ADULT, write_snapshot
-from tests.simulations.scenario_files import changed, scenario_of
+from tests.simulations.scenario_files import PACK, changed, scenario_of
 
 # 20 households of two people in Gaziantep, 10 of three in Mersin: 70 people, 70,000 TRY a month.
 SIZES = [("TR-27", 2)] * 20 + [("TR-33", 3)] * 10
@@ -150,6 +150,49 @@ def test_the_value_follows_prices_by_whole_banknotes(tmp_path: Path) -> None:
 
     # After three months prices stand at 1.05^4 = 1.2155: 2,000 → 2,450 (2,431), 3,000 → 3,650.
     assert base.transfers[0].tolist() == [MONTH] * 3 + [20 * 245_000 + 10 * 365_000] * 3
+
+
+DATED = PACK.replace("per_person: 1000.00", "per_person: p.per_capita").replace(
+    "parameters:\n",
+    "parameters:\n  per_capita: {type: money, source: Circular 3, values: {2020-01-01: 1000.00}}\n",
+)
+RAISED = (
+    STILL.replace("{annual: 0}", "{monthly: [0.05, 0.05, 0.05, 0.05, 0.05, 0.05]}").replace(
+        "  every_months: 6\n",
+        "  every_months: 6\n"
+        "  overlay: [{parameter: per_capita, from: 2026-04-01, value: 2000.00, source: Order 4}]\n",
+    )
+    + "indexation: {follows: prices, every_months: 2, trigger_percent: 10, round_to: 50.00}\n"
+)
+
+
+def test_a_value_of_a_later_day_follows_prices_from_that_day(tmp_path: Path) -> None:
+    loaded = scenario_of(tmp_path, RAISED, DATED)
+    scenario = loaded.scenario.model_copy(update={"grants": ()})
+
+    projection = project(
+        Loaded(scenario, loaded.courses, loaded.packs), village(tmp_path), "lots", tmp_path
+    )
+
+    # Reviewed in March: 2,000 at 1.05^3 → 2,300 and 3,000 → 3,450. In April 2,000 a person is what
+    # the order says, in prices of April; in May prices have risen by 1.05^2: 4,000 → 4,400.
+    april = 2 * MONTH
+    assert projection.base.base.transfers[0].tolist() == [
+        MONTH, MONTH, 20 * 230_000 + 10 * 345_000, april, april * 11 // 10, april * 11 // 10,
+    ]  # fmt: skip
+    assert (np.abs(projection.base.draws.transfers - projection.base.base.transfers) == 0).all()
+    assert projection.base.base.due[0].tolist() == [30] * 6
+
+
+def test_amounts_that_only_in_part_are_of_a_later_day_are_not_indexed(tmp_path: Path) -> None:
+    bounded = DATED.replace("people_max: 10}", "people_max: 10, at_least: 900.00}")
+    loaded = scenario_of(tmp_path, RAISED, bounded)
+
+    with pytest.raises(Refusal, match=r"^amounts_apart: In month 2026-04 .* base .*at_least stay"):
+        project(loaded, village(tmp_path), "lots", tmp_path)
+    still = loaded.scenario.model_copy(update={"indexation": None, "grants": ()})
+    paid = project(Loaded(still, loaded.courses, loaded.packs), village(tmp_path), "lots", tmp_path)
+    assert paid.base.base.transfers[0].tolist() == [MONTH] * 3 + [2 * MONTH] * 3
 
 
 def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -> None:
