@@ -27,7 +27,8 @@ from simulations.fans import LINES, fan, mean_error, paired, quantile_bounds, qu
 from simulations.lifetimes import Lives, paid_households
 from simulations.paths import jump_changes, normal_changes, rates_along
 from simulations.projection.caseload import Groups
-from simulations.projection.ledger import Fund, Terms, ledger_of
+from simulations.projection.grants import Fund
+from simulations.projection.ledger import Terms, ledger_of
 from simulations.projection.prices import Prices
 from simulations.randomness import Randomness
 from simulations.rates import MILLION
