@@ -243,20 +243,24 @@ def given_index(changes: Sequence[Decimal], months: int) -> Ints:
 
 
 def indexed_values(
-    value_minor: int, index: Ints, *, every_months: int, trigger: int, round_to: int
+    value_minor: int, index: Ints, *, every_months: int, trigger: int, round_to: int, since: int = 0
 ) -> Ints:
     """Return the transfer value (minor units) of each draw and month under a review rule.
 
     Every `every_months` months the index is compared with that of the last change; if it has risen
     by more than `trigger` millionths the value follows it, rounded half away from zero to
-    `round_to` minor units (a banknote), and never falls. The first review is after `every_months`.
+    `round_to` minor units (a banknote), and never falls. Reviews are every `every_months` months of
+    the horizon; the first that counts is after the month `since`, in whose prices the value is
+    written: it is compared with the month before that one.
     """
     draws, months = index.shape
     values = np.empty((draws, months), dtype=np.int64)
     current = np.full(draws, value_minor, dtype=np.int64)
     reviewed = np.full(draws, MILLION, dtype=np.int64)
     for month in range(months):
-        if month and month % every_months == 0:
+        if month and month == since:
+            reviewed = index[:, month - 1]
+        if month > since and month % every_months == 0:
             now = index[:, month]
             due = (now - reviewed) * MILLION > trigger * reviewed
             raised = _to_unit(current, now, reviewed, round_to)

@@ -6,9 +6,9 @@ of the month arrives and is exchanged into lira; transfers are instructed, a lin
 and grant, held, and booked in full or in part; fees and fixed costs are charged; what came back of
 last month's transfers is recorded. All of it through the event journal (`ledgers.journal`).
 
-Who pays what: an earmarked grant pays its own provinces first; what it was drawn for beyond them
-is its part of fees and fixed costs. The sums of the ledger are kept to the kuruş, and after every
-month the bank holds what the ledger says is in hand.
+What each grant pays and what comes back to it is the ledger's to say. An earmarked grant pays
+transfers of its own provinces; the rest of what it pays is its part of their fees. The sums of the
+ledger are kept to the kuruş, and after every month the bank holds what the ledger says is in hand.
 """
 
 from collections import defaultdict
@@ -24,6 +24,7 @@ from ledgers.problems import Problem
 from ledgers.recording import Occasion, record_planned
 from ledgers.verification import Check, verify
 from simulations.projection.running import Projection, base_values
+from simulations.randomness import Ints
 
 SIMULATED_BOOKS_DIFFER = Problem(
     "simulated_books_differ",
@@ -81,7 +82,6 @@ class _Posting:
         self.values = base_values(projection)
         self.recorded_by = recorded_by
         self.numbers = count(1)
-        self.bank: dict[str, int] = defaultdict(int)  # lira in hand, by grant
         self.sent: list[tuple[str, str, int]] = []  # last month: province, grant, amount
 
     def post(self, month: int) -> None:
@@ -91,8 +91,7 @@ class _Posting:
         self.returns()
         self.drawdowns()
         delivered, failed = self.by_province()
-        fees = int(self.ledger.fees[0, month]) + int(self.ledger.fixed[0, month])
-        paying = self.paying(sum(delivered.values()) + fees)
+        paying = self.by_grant(self.ledger.paid_by)
         lines = list(self.assigned(delivered, paying))
         self.transfers(lines, failed)
         for grant, amount in paying.items():
@@ -102,23 +101,20 @@ class _Posting:
                     "fee_charged", grant, amount=own, fee_account=FEES, fee_source=BANK,
                     provider=NAMES["bank"], provider_reference=f"{grant}-{month}",
                 )  # fmt: skip
-            self.bank[grant] -= amount
         self.sent = lines
 
     def returns(self) -> None:
-        """Post what came back of last month's transfers, in proportion to them."""
-        total = int(self.ledger.returned[0, self.month])
-        if not total:
-            return
-        parts = split(total, [amount for _, _, amount in self.sent])
-        for (province, grant, _), part in zip(self.sent, parts, strict=True):
-            if part:
-                self.event(
-                    "bank_transfer_returned", grant, still_owed=False,
-                    bank_reference=f"R-{self.month}-{province}-{grant}", location=province,
-                    lines=[{"amount": part, "location": province}],
-                )  # fmt: skip
-                self.bank[grant] += part
+        """Post what came back of each grant's transfers of last month, in proportion to them."""
+        for grant, total in self.by_grant(self.ledger.returned_to).items():
+            sent = [line for line in self.sent if line[1] == grant] or self.sent
+            parts = split(total, [amount for _, _, amount in sent])
+            for (province, _, _), part in zip(sent, parts, strict=True):
+                if part:
+                    self.event(
+                        "bank_transfer_returned", grant, still_owed=False,
+                        bank_reference=f"R-{self.month}-{province}-{grant}", location=province,
+                        lines=[{"amount": part, "location": province}],
+                    )  # fmt: skip
 
     def drawdowns(self) -> None:
         """Post what is drawn of each grant this month, and its exchange."""
@@ -137,7 +133,6 @@ class _Posting:
                     "currency_exchanged", fund.code, sold=own, sold_currency=fund.currency,
                     bought=bought, bought_currency=HOME, bank_reference=f"X{reference}",
                 )  # fmt: skip
-            self.bank[fund.code] += bought
 
     def by_province(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return the amounts delivered and those that failed, by province."""
@@ -151,22 +146,27 @@ class _Posting:
             failed[province] += int((funded[at] - paid[at]) * values[at])
         return delivered, failed
 
-    def paying(self, total: int) -> dict[str, int]:
-        """Return what each grant pays of a month: all it has in hand, or its share of that."""
-        there = {grant: held for grant, held in self.bank.items() if held > 0}
-        if not there or not total:
-            return {}
-        return dict(zip(there, split(total, list(there.values())), strict=True))
+    def by_grant(self, booked: Ints) -> dict[str, int]:
+        """Return what is booked of each grant this month, of those that have some."""
+        amounts = zip(self.funds, booked[0, self.month].tolist(), strict=True)
+        return {fund.code: amount for fund, amount in amounts if amount}
 
     def assigned(
         self, delivered: Mapping[str, int], paying: Mapping[str, int]
     ) -> Iterator[tuple[str, str, int]]:
-        """Yield province, grant and amount of every transfer line: earmarked grants first."""
+        """Yield province, grant and amount of every transfer line.
+
+        Earmarked grants pay first, and each the provinces first in which fewest others pay.
+        """
         left, money = dict(delivered), dict(paying)
-        funds = {fund.code: fund for fund in self.funds}
-        for grant in sorted(money, key=lambda code: not funds[code].provinces):
-            own = funds[grant].provinces
-            for province in sorted(left):
+        earmarks = {fund.code: fund.provinces for fund in self.funds}
+        others = {
+            province: sum(not own or province in own for own in earmarks.values())
+            for province in left
+        }
+        for grant in sorted(money, key=lambda code: not earmarks[code]):
+            own = earmarks[grant]
+            for province in sorted(left, key=lambda one: (others[one], one)):
                 amount = min(left[province], money[grant])
                 if amount and (not own or province in own):
                     left[province] -= amount

@@ -26,6 +26,7 @@ from simulations.randomness import Floats, Ints
 from simulations.scenario.model import Caseload
 
 TINY = 1e-9  # what adding fractions may miss of a whole household
+HALVINGS = 24  # of the order: a place in it to a millionth of a part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +34,8 @@ class Groups:
     """Groups of strata: quota stratum, area of grants, amount in minor units, mean people.
 
     `member` is strata × groups, 1 where the stratum belongs to the group; `upto` months × parts + 1
-    × groups, the share of the group that stands in the first parts of the order.
+    × groups, the share of the group that stands in the first parts of the order; `since` the month
+    in whose prices the amount is written.
     """
 
     quota: tuple[str, ...]
@@ -42,6 +44,7 @@ class Groups:
     people: Floats
     member: Floats
     upto: Floats
+    since: Ints
 
 
 def groups_of(loads: Caseloads, area_of: Mapping[str, int], *, each: bool = False) -> Groups:
@@ -51,7 +54,8 @@ def groups_of(loads: Caseloads, area_of: Mapping[str, int], *, each: bool = Fals
     """
     strata = loads.strata
     areas = [area_of[province] for province in strata.province]
-    whole = list(zip(strata.quota, areas, strata.amounts.tolist(), strict=True))
+    amounts, since = strata.amounts.tolist(), strata.since.tolist()
+    whole = list(zip(strata.quota, areas, amounts, since, strict=True))
     keys = list(enumerate(whole)) if each else [(0, key) for key in whole]
     known = sorted(set(keys))
     place = {key: at for at, key in enumerate(known)}
@@ -65,10 +69,11 @@ def groups_of(loads: Caseloads, area_of: Mapping[str, int], *, each: bool = Fals
             for row in member.T
         ]
     )
-    quota, area, amounts = zip(*(key for _, key in known), strict=True)
+    quota, area, amounts, since = zip(*(key for _, key in known), strict=True)
     upto = _upto(np.einsum("mps,sg->mpg", loads.order, member))
     return Groups(
-        quota, np.array(area), np.array(amounts, dtype=np.int64), people, member, upto
+        quota, np.array(area), np.array(amounts, dtype=np.int64), people, member, upto,
+        np.array(since),
     )  # fmt: skip
 
 
@@ -105,6 +110,32 @@ def reached(upto: Floats, counts: Floats | Ints, values: Ints, money: Floats | I
     within = np.divide(money - low, high - low, out=np.ones(len(cost)), where=high > low)
     share = np.clip(within, 0.0, 1.0)[:, None]
     found: Floats = counts * (upto[part] + share * (upto[part + 1] - upto[part]))
+    return found
+
+
+def reached_beyond(upto: Floats, counts: Ints, done: Floats, values: Floats, money: Ints) -> Floats:
+    """Return how many more of each group `money` reaches in the order, beyond those `done`.
+
+    Those done are the first of their group: money goes down the order and passes them by. `done`
+    and `values` are draws × groups, the rest is as in `reached`.
+    """
+
+    def beyond(level: Floats) -> Floats:
+        part = np.minimum(level.astype(np.int64), len(upto) - 2)
+        above = (level - part)[:, None]
+        share = (1 - above) * upto[part] + above * upto[part + 1]
+        more: Floats = np.maximum(counts * share - done, 0.0)
+        return more
+
+    low, high = np.zeros(len(counts)), np.full(len(counts), len(upto) - 1.0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        fits = (beyond(middle) * values).sum(axis=1) <= money
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+    first, last = beyond(low), beyond(high)
+    cost, most = ((one * values).sum(axis=1) for one in (first, last))
+    within = np.divide(money - cost, most - cost, out=np.ones(len(cost)), where=most > cost)
+    found: Floats = first + np.clip(within, 0.0, 1.0)[:, None] * (last - first)
     return found
 
 

@@ -1,9 +1,9 @@
 """Decisions counted: who stands in which stratum, who moves between two days, who is served first.
 
 Households that the rules would serve are counted by *stratum*: the quota's stratum, the province,
-and the amount they are due. What changes from one day to the next comes out of comparing the
-decisions household by household: those who come to stand in the order, those who cease to, and
-those who stay but *shift* to another amount or stratum.
+the amount they are due, and the month in whose prices it is written. What changes from one day to
+the next comes out of comparing the decisions household by household: those who come to stand in the
+order, those who cease to, and those who stay but *shift* to another amount or stratum.
 
 The *order* says, for money that ends before the list does, who is reached by it: the list is cut
 into parts of about equal cost, equal scores together, and each part counted by stratum. Within a
@@ -60,12 +60,16 @@ PARTS = 32  # of the order
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strata:
-    """The strata of a course: names, amounts in minor units, mean numbers of people."""
+    """The strata of a course: names, amounts in minor units, mean numbers of people.
+
+    `since` is the month in whose prices the amount is written.
+    """
 
     quota: tuple[str, ...]
     province: tuple[str, ...]
     amounts: Ints
     people: Floats
+    since: Ints
 
     def __len__(self) -> int:
         return len(self.amounts)
@@ -220,8 +224,8 @@ class _Counting:
         )
         connection.execute(
             "CREATE TABLE stood (month INTEGER, person BIGINT, quota VARCHAR, province VARCHAR,"
-            " weight DECIMAL(18, 6), amount BIGINT, people INTEGER, selected BOOLEAN,"
-            " listed BOOLEAN, score BIGINT)"
+            " weight DECIMAL(18, 6), amount BIGINT, since INTEGER, people INTEGER,"
+            " selected BOOLEAN, listed BOOLEAN, score BIGINT)"
         )
         self.count = 0
 
@@ -230,7 +234,7 @@ class _Counting:
         self.connection.execute(
             f"INSERT INTO stood SELECT {run.month}, p.person, CASE WHEN d.reason LIKE '{LISTED}'"
             f" THEN '{DISCRETIONARY}' ELSE p.quota END, p.province, p.weight, d.amount_minor,"
-            f" d.people, d.selected, d.reason LIKE '{LISTED}', d.score"
+            f" {run.since}, d.people, d.selected, d.reason LIKE '{LISTED}', d.score"
             f" FROM {self._stands(run.decisions)}"
         )
         if run.aged is not None:
@@ -248,25 +252,27 @@ class _Counting:
     def strata(self) -> Strata | None:
         """Return the strata in their order and number them; None where nobody stands in any."""
         self.connection.execute(
-            "CREATE TABLE stratum AS SELECT row_number() OVER (ORDER BY quota, province, amount)"
-            " - 1 AS place, * FROM (SELECT quota, province, amount,"
+            "CREATE TABLE stratum AS SELECT row_number() OVER (ORDER BY quota, province, amount,"
+            " since) - 1 AS place, * FROM (SELECT quota, province, amount, since,"
             " sum(coalesce(people, 0) * weight)::DOUBLE / sum(weight)::DOUBLE AS people"
-            " FROM stood GROUP BY quota, province, amount)"
+            " FROM stood GROUP BY quota, province, amount, since)"
         )
         self.connection.execute(
             "CREATE TABLE placed AS SELECT t.month, t.person, s.place, t.weight, t.amount,"
             " t.selected, t.listed, t.score"
-            " FROM stood t JOIN stratum s USING (quota, province, amount)"
+            " FROM stood t JOIN stratum s USING (quota, province, amount, since)"
         )
         self.connection.execute("DROP TABLE stood")
         keys = self.connection.execute(
-            "SELECT quota, province, amount, people FROM stratum ORDER BY place"
+            "SELECT quota, province, amount, people, since FROM stratum ORDER BY place"
         ).fetchall()
         self.count = len(keys)
         if not keys:
             return None
-        quota, province, amounts, people = zip(*keys, strict=True)
-        return Strata(quota, province, np.array(amounts, dtype=np.int64), np.array(people))
+        quota, province, amounts, people, since = zip(*keys, strict=True)
+        return Strata(
+            quota, province, np.array(amounts, dtype=np.int64), np.array(people), np.array(since)
+        )  # fmt: skip
 
     def standing(self, run: RuleRun) -> Floats:
         """Return how many stand in the order or beside it, by stratum."""

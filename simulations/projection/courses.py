@@ -6,6 +6,9 @@ older and parameters change as they really will. Between two such days eligibili
 Where a parameter that decides who qualifies changes, the rules run on that day a second time as
 they were before it: what both say alike is ageing, what they say otherwise is the change.
 
+An amount that a parameter gives from a later day is written in the prices of that day: indexation
+moves it from there, not from month 0 (`priced_since`).
+
 The order, the quotas, the budget and the discretionary list are the pack's. Where the population is
 a sample, each household has a weight: how many it stands for. Places, quotas and budgets are filled
 by weight then, in the same order (`selecting`). A pack that selects within the grant is told what
@@ -22,6 +25,7 @@ import pyarrow.parquet as pq
 
 from eligibility.assessment import assess
 from eligibility.decisions import AssessmentTotals
+from eligibility.entitlements import amounts_of
 from eligibility.rules.checked import parameters_on, rules_of
 from eligibility.rules.pack import RulePack
 from eligibility.selection import GRANT
@@ -43,6 +47,14 @@ POPULATION_WEIGHT = Problem(
     "population_weight",
     "The weight of this household is {weight}; no row stands for so many households.",
     "Give it a weight from 0.000001 to 100,000,000.",
+)
+
+AMOUNTS_APART = Problem(
+    "amounts_apart",
+    "In month {month} the pack of {course} gives new amounts for {changed}, while {kept} stay as"
+    " they were; with indexation nobody can say in whose prices their sum is written.",
+    "Give all amounts of the entitlement a value from that day, in prices of that day, or leave the"
+    " indexation out.",
 )
 
 WEIGHT = "weight"
@@ -117,7 +129,8 @@ class People:
 class RuleRun:
     """The decisions of one day, in a Parquet file, and what they come to.
 
-    `aged` are those of the same day by the rules as they were before, where the rules have changed.
+    `aged` are those of the same day by the rules as they were before, where the rules have changed;
+    `since` is the month in whose prices the amounts are written.
     """
 
     month: int
@@ -125,6 +138,7 @@ class RuleRun:
     decisions: Path
     totals: AssessmentTotals
     aged: Path | None = None
+    since: int = 0
 
 
 def rule_months(packs: Sequence[RulePack], start: date, months: int, every: int) -> list[int]:
@@ -187,6 +201,41 @@ def decided_otherwise(pack: RulePack, before: date, on: date) -> bool:
     seeing = Seeing.of(rules, on)
     read = {name for rule in rules.criteria for name, _ in seeing.of_term(rule.term).parameters}
     return bool(changed & read)
+
+
+def priced_since(course: Course, days: Sequence[date]) -> list[int]:
+    """Return for each month the month in whose prices the course's amounts are written.
+
+    That is 0 until parameters give new amounts, then the month in which they do. Raises
+    `amounts_apart` where only some of the amounts are new.
+    """
+    pack = course.pack
+    written = amounts_of(pack.entitlement)
+    amounts = {
+        ".".join(map(str, path)): str(amount)
+        for path, amount in written.items()
+        if path != ("round_to",)
+    }
+    named = {amount.removeprefix("p.") for amount in amounts.values()} & pack.parameters.keys()
+    since = [0]
+    for month in range(1, len(days)):
+        before, now = (parameters_on(pack, day) for day in days[month - 1 : month + 1])
+        if all(now[name] == before[name] for name in named):
+            since.append(since[-1])
+            continue
+        stated = {
+            name
+            for name in named
+            if any(days[month - 1] < day <= days[month] for day in pack.parameters[name].values)
+        }
+        kept = sorted(path for path, of in amounts.items() if of.removeprefix("p.") not in stated)
+        if kept:
+            raise AMOUNTS_APART.refusal(
+                month=f"{days[month]:%Y-%m}", course=course.code,
+                changed=", ".join(sorted(stated)), kept=", ".join(kept),
+            )  # fmt: skip
+        since.append(month)
+    return since
 
 
 def frozen(pack: RulePack, on: date) -> RulePack:

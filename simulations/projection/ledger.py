@@ -2,14 +2,13 @@
 
 In a month every household of the caseload is instructed its value of that month. Some payments
 fail: their money stays where it is. What is delivered, the fees and the fixed costs are to be
-funded; what came back of last month's payments is used first, then grants: earmarked before free
-ones, and among them the one that ends first. A grant pays what it is open for, up to its ceiling
-of the month, at the rate of the month in which its money was exchanged (its lead before payment).
+funded: earmarked grants pay before free ones, and among them the one that ends first (`grants`).
 
-Where the money of an area does not suffice, as many whole households are paid as it suffices for,
-the first in the order of the rules; nobody is paid in part. What is not funded is the *unfunded
-need*; the first month that has some is the month in which the money *runs dry*. A scenario without
-grants asks what things cost, not who pays: all of it counts as funded.
+Where money does not suffice, as many whole households are paid as it suffices for, the first in the
+order of the rules; nobody is paid in part. An earmark serves the first of its own provinces, and
+what is free goes on from there in one order of the whole programme, wherever people live. What is
+not funded is the *unfunded need*; the first month that has some is the month in which the money
+*runs dry*. A scenario without grants asks what things cost, not who pays: then all of it is funded.
 
 Vocabulary: an *area* is a set of provinces for which the same grants can pay.
 """
@@ -17,34 +16,23 @@ Vocabulary: an *area* is a set of provinces for which the same grants can pay.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 
 from ledgers.money import parse_amount
 from simulations.months import months_from
 from simulations.paths import indexed_values
-from simulations.projection.caseload import Groups, reached
+from simulations.projection.caseload import TINY, Groups, reached_beyond
+from simulations.projection.grants import Fund, Grants
 from simulations.projection.prices import Prices
-from simulations.randomness import Floats, Ints
-from simulations.rates import MILLION, foreign_minor, indexed_minor, rounded_millionths, try_minor
+from simulations.randomness import Bools, Floats, Ints
+from simulations.rates import MILLION, indexed_minor, rounded_millionths, try_minor
 from simulations.scenario.model import Grant, Indexation, Scenario
 
 HOME = "TRY"
 PERCENT = 10_000  # millionths
 UNLIMITED = np.int64(2**60)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fund:
-    """A grant as it is drawn: minor units of its currency; `open` says in which months it pays."""
-
-    code: str
-    currency: str
-    amount_minor: int
-    ceiling_minor: int | None
-    lead: int
-    open: tuple[bool, ...]
-    provinces: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +53,8 @@ class Ledger:
     """Draws × months; amounts in kuruş, what is drawn of a grant (× grants) in its own currency.
 
     `due` are households of the caseload, `paid` those whose money arrived, `failed` those whose
-    payment did not; the rest was not funded. `spent` is transfers, fees and fixed costs.
+    payment did not; the rest was not funded. `spent` is transfers, fees and fixed costs; `paid_by`
+    and `returned_to` are what each grant pays of it and what comes back to it, in kuruş.
     """
 
     due: Ints
@@ -81,6 +70,8 @@ class Ledger:
     drawn: Ints
     drawn_try: Ints
     remaining: Ints
+    paid_by: Ints
+    returned_to: Ints
     paid_by_group: Ints
     funded_by_group: Ints  # with those whose payment fails
 
@@ -158,7 +149,10 @@ def held_minor(terms: Terms, prices: Prices) -> list[int]:
 
 
 def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | None) -> Ints:
-    """Return the transfer value in minor units: draws × months × groups (1 × 1 if it stays)."""
+    """Return the transfer value in minor units: draws × months × groups (1 × 1 if it stays).
+
+    Each follows the index from the month in whose prices it is written.
+    """
     if indexation is None:
         return groups.amounts[None, None, :]
     if indexation.follows == "prices":
@@ -168,14 +162,16 @@ def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | Non
         index = rounded_millionths(prices.of(indexation.follows) / before)
     trigger = int((indexation.trigger_percent * PERCENT).to_integral_value())
     unit = parse_amount(str(indexation.round_to), HOME)
-    known, at = np.unique(groups.amounts, return_inverse=True)
+    written = list(zip(groups.amounts.tolist(), groups.since.tolist(), strict=True))
+    known = {key: at for at, key in enumerate(sorted(set(written)))}
     values = [
         indexed_values(
-            amount, index, every_months=indexation.every_months, trigger=trigger, round_to=unit
+            amount, index, every_months=indexation.every_months, trigger=trigger, round_to=unit,
+            since=since,
         )
-        for amount in known.tolist()
-    ]
-    return np.stack(values, axis=2)[:, :, at]
+        for amount, since in known
+    ]  # fmt: skip
+    return np.stack(values, axis=2)[:, :, [known[key] for key in written]]
 
 
 def ledger_of(
@@ -199,6 +195,14 @@ def ledger_of(
     return booking.ledger()
 
 
+class _Cost(NamedTuple):
+    """What is delivered to households of an area, the fees, and both together."""
+
+    delivered: Ints
+    fees: Ints
+    total: Ints
+
+
 class _Booking:
     """One pass over the months, all draws at once."""
 
@@ -214,18 +218,16 @@ class _Booking:
         self.groups = groups
         self.households = households
         self.values = values_by_group(groups, prices, terms.indexation)
-        self.rates = [prices.of(fund.currency) for fund in terms.funds]
-        self.before = [prices.before.get(fund.currency, MILLION) for fund in terms.funds]
         self.failed_share = shares["failed"][:, None]
         self.fee_share = _millionths(shares["fee_share"])
         self.returned_share = _millionths(shares["returned"])
         self.draws, self.months, _ = households.shape
-        self.left = [np.full(self.draws, fund.amount_minor, dtype=np.int64) for fund in terms.funds]
-        self.cash = np.zeros(self.draws, dtype=np.int64)
+        self.grants = Grants(terms.funds, terms.areas, prices, self.draws)
+        self.own = [np.flatnonzero(groups.area == area) for area in range(len(terms.areas))]
         self.back = np.zeros(self.draws, dtype=np.int64)
         size = (self.draws, self.months)
         named = {field.name for field in fields(Ledger)}
-        by_fund = {"drawn", "drawn_try", "remaining"}
+        by_fund = {"drawn", "drawn_try", "remaining", "paid_by", "returned_to"}
         self.book_of = {name: np.zeros(size, np.int64) for name in named - by_fund}
         self.book_of |= {name: np.zeros((*size, len(terms.funds)), np.int64) for name in by_fund}
         self.book_of["paid_by_group"] = np.zeros_like(households)
@@ -235,118 +237,111 @@ class _Booking:
         return Ledger(**self.book_of)
 
     def book(self, month: int) -> None:
-        """Book one month: what comes back, fixed costs, then each area."""
+        """Book one month: what comes back, fixed costs, then what households are due."""
         self.month = month
-        self.cash = self.cash + self.back
+        self.grants.begin(month)
         self._at("returned", self.back)
         self.back = np.zeros(self.draws, dtype=np.int64)
-        self.drawn = [np.zeros(self.draws, dtype=np.int64) for _ in self.terms.funds]
-        everywhere = tuple(range(len(self.terms.funds)))
         fixed = np.full(self.draws, self.terms.fixed_minor, dtype=np.int64)
-        covered = np.minimum(fixed, self.cash + self._available(everywhere))
-        self._draw(covered, everywhere)
+        covered = self.grants.pay_fixed(fixed) if self.terms.funds else fixed
         self._at("fixed", covered)
         self._at("need", fixed)
         self._at("unfunded", fixed - covered)
-        for area, places in enumerate(self.terms.areas):
-            own = np.flatnonzero(self.groups.area == area)
-            if len(own):
-                self._book_area(own, places)
-        for at, left in enumerate(self.left):
-            self.book_of["drawn"][:, month, at] = self.drawn[at]
-            self.book_of["remaining"][:, month, at] = left
+        counts = self.households[:, month]
+        values = self.values[:, month if self.values.shape[1] > 1 else 0]
+        needs = self._costs(counts, values)
+        funded, costs, parts = self._funded(counts, values, needs)
+        for area, own in enumerate(self.own):
+            self._book_area(own, counts[:, own], funded[:, own])
+            self._at("need", needs[area].total)
+            self._at("transfers", costs[area].delivered)
+            self._at("fees", costs[area].fees)
+            self._at("unfunded", needs[area].total - costs[area].total)
+            returned = indexed_minor(costs[area].delivered, self.returned_share)
+            self.grants.pay(parts[area], costs[area].delivered, returned)
+            self.back = self.back + returned
+        self.grants.end()
+        self._book_grants()
 
-    def _book_area(self, own: Ints, places: tuple[int, ...]) -> None:
-        counts = self.households[:, self.month, own]
-        month = self.month if self.values.shape[1] > 1 else 0
-        values = self.values[:, month, own]
-        _, _, need = self._cost(counts, values)
-        there = self.cash + self._available(places)
-        funded = self._funded(own, counts, values, need, there)
-        delivered, fees, cost = self._cost(funded, values)
-        while (short := cost > there).any():  # those who fail are counted in whole households
-            funded = np.where(short[:, None], np.maximum(funded - 1, 0), funded)
-            delivered, fees, cost = self._cost(funded, values)
-        self._draw(cost, places)
+    def _book_area(self, own: Ints, counts: Ints, funded: Ints) -> None:
+        """Book the households of an area: those who are due, and those there is money for."""
         arrived = funded - self._failing(funded)
-        self.back = self.back + indexed_minor(delivered, self.returned_share)
         self._at("due", counts.sum(axis=1))
         self._at("paid", arrived.sum(axis=1))
         self._at("failed", (funded - arrived).sum(axis=1))
         people = np.rint((arrived * self.groups.people[own]).sum(axis=1)).astype(np.int64)
         self._at("people", people)
-        self._at("need", need)
-        self._at("transfers", delivered)
-        self._at("fees", fees)
-        self._at("unfunded", need - cost)
         self.book_of["paid_by_group"][:, self.month, own] = arrived
         self.book_of["funded_by_group"][:, self.month, own] = funded
 
-    def _funded(self, own: Ints, counts: Ints, values: Ints, need: Ints, there: Ints) -> Ints:
-        """Return how many households of each group there is money for, in the order of the rules.
+    def _book_grants(self) -> None:
+        grants = self.grants
+        for at in range(len(grants.funds)):
+            self.book_of["drawn"][:, self.month, at] = grants.drawn[at]
+            self.book_of["drawn_try"][:, self.month, at] = grants.drawn_try[at]
+            self.book_of["remaining"][:, self.month, at] = grants.left[at]
+            self.book_of["paid_by"][:, self.month, at] = grants.paid[at]
+            self.book_of["returned_to"][:, self.month, at] = grants.returned[at]
 
-        Whole households only; fees and those who fail are taken to cost everybody alike.
+    def _funded(
+        self, counts: Ints, values: Ints, needs: Sequence[_Cost]
+    ) -> tuple[Ints, Sequence[_Cost], Sequence[Sequence[Ints]]]:
+        """Return the households there is money for, their costs by area, and who pays them.
+
+        Whole households only. What fees and failures cost is taken to be alike for everybody of an
+        area; where whole households come to more than that, one of each group is left out.
         """
-        short = need > there
-        if not short.any():
-            return counts
-        paying = values if len(values) == 1 else values[short]
-        money = (counts[short] * paying).sum(axis=1) * (there[short] / need[short])
-        upto = self.groups.upto[self.month][:, own]
+        parts, owed = self.grants.parts([need.total for need in needs])
+        short = np.logical_or.reduce([rest > 0 for rest in owed])
+        if not self.terms.funds or not short.any():
+            return counts, needs, parts
         funded = counts.copy()
-        funded[short] = np.floor(reached(upto, counts[short], paying, money)).astype(np.int64)
-        return funded
+        funded[short] = self._in_order(counts, values, needs, short)
+        while True:
+            costs = self._costs(funded, values)
+            parts, owed = self.grants.parts([cost.total for cost in costs])
+            if not any(rest.any() for rest in owed):
+                return funded, costs, parts
+            for own, rest in zip(self.own, owed, strict=True):
+                fewer = np.maximum(funded[:, own] - 1, 0)
+                funded[:, own] = np.where(rest[:, None] > 0, fewer, funded[:, own])
 
-    def _cost(self, counts: Ints, values: Ints) -> tuple[Ints, Ints, Ints]:
-        """Return what is delivered of these households, the fees, and both together."""
+    def _in_order(self, counts: Ints, values: Ints, needs: Sequence[_Cost], short: Bools) -> Ints:
+        """Return whom each grant reaches in the order of the rules, beyond those before it."""
+        there = counts[short]
+        price = np.array(np.broadcast_to(values, counts.shape)[short], dtype=np.float64)
+        for own, need in zip(self.own, needs, strict=True):
+            plain = (there[:, own] * price[:, own]).sum(axis=1)
+            price[:, own] *= (need.total[short] / np.maximum(plain, 1))[:, None]
+        reached = np.zeros(there.shape)
+        upto = self.groups.upto[self.month]
+        for at in range(len(self.terms.funds)):
+            paying = [
+                own
+                for own, places in zip(self.own, self.terms.areas, strict=True)
+                if at in places and len(own)
+            ]
+            if paying:
+                own = np.concatenate(paying)
+                money = self.grants.money(at)[short]
+                reached[:, own] += reached_beyond(
+                    upto[:, own], there[:, own], reached[:, own], price[:, own], money
+                )
+        return np.minimum(np.floor(reached + TINY).astype(np.int64), there)
+
+    def _costs(self, counts: Ints, values: Ints) -> list[_Cost]:
+        return [self._cost(counts[:, own], values[:, own]) for own in self.own]
+
+    def _cost(self, counts: Ints, values: Ints) -> _Cost:
         arrived = counts - self._failing(counts)
         delivered = (arrived * values).sum(axis=1)
         fees = indexed_minor(delivered, self.fee_share)
         fees = fees + self.terms.fee_each_minor * counts.sum(axis=1)
-        return delivered, fees, delivered + fees
+        return _Cost(delivered, fees, delivered + fees)
 
     def _failing(self, counts: Ints) -> Ints:
         failing: Ints = np.rint(counts * self.failed_share).astype(np.int64)
         return failing
-
-    def _rate(self, at: int) -> Ints:
-        """Return the rate at which a grant's money of this month was exchanged."""
-        drawn_in = self.month - self.terms.funds[at].lead
-        if drawn_in < 0:
-            return np.array([self.before[at]])
-        return self.rates[at][:, drawn_in]
-
-    def _free(self, at: int) -> Ints:
-        """Return what may still be drawn of a grant this month, in its currency."""
-        fund = self.terms.funds[at]
-        if not fund.open[self.month]:
-            return np.zeros(self.draws, dtype=np.int64)
-        if fund.ceiling_minor is None:
-            return self.left[at]
-        return np.minimum(self.left[at], fund.ceiling_minor - self.drawn[at])
-
-    def _available(self, places: tuple[int, ...]) -> Ints:
-        if not self.terms.funds:
-            return np.full(self.draws, UNLIMITED)
-        total = np.zeros(self.draws, dtype=np.int64)
-        for at in places:
-            total = total + try_minor(self._free(at), self._rate(at))
-        return total
-
-    def _draw(self, amount: Ints, places: tuple[int, ...]) -> None:
-        """Take an amount in kuruş from what is in hand, then from the grants in their order."""
-        in_hand = np.minimum(amount, self.cash)
-        self.cash = self.cash - in_hand
-        rest = amount - in_hand
-        for at in places:
-            free, rate = self._free(at), self._rate(at)
-            most = try_minor(free, rate)
-            part = np.minimum(rest, most)
-            own = np.where(part == most, free, np.minimum(foreign_minor(part, rate), free))
-            self.left[at] = self.left[at] - own
-            self.drawn[at] = self.drawn[at] + own
-            self.book_of["drawn_try"][:, self.month, at] += part
-            rest = rest - part
 
     def _at(self, name: str, amount: Ints) -> None:
         self.book_of[name][:, self.month] += amount

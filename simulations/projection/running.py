@@ -5,7 +5,7 @@ can be stopped anywhere: nothing but files in a folder of the caller's comes to 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from ledgers.money import parse_amount
 from simulations.months import months_from
 from simulations.projection.counting import caseloads_of
-from simulations.projection.courses import People, RuleRun, Runner, rule_months
+from simulations.projection.courses import People, RuleRun, Runner, priced_since, rule_months
 from simulations.projection.drawing import Draws, Outcome, draws_of, outcome_of
 from simulations.projection.ledger import HOME, held_minor, terms_of, values_by_group
 from simulations.randomness import Floats, Ints
@@ -53,7 +53,7 @@ def project(
 
     `lots` is the published seed of the draw of lots between households of one score: the cycle's
     id where a cycle is to be foretold. `progress` is told of households under rules and of months
-    of draws. Raises what the rules and the paths raise.
+    of draws. Raises `amounts_apart`, what the rules raise and the paths.
     """
     under_rules, of_draws = progress
     scenario = loaded.scenario
@@ -82,8 +82,15 @@ def _run_all(loaded: Loaded, runner: Runner, progress: Progress | None) -> dict[
     days = months_from(scenario.start, scenario.months)
     work = [(course, month) for course in loaded.courses for month in months]
     runs: dict[str, list[RuleRun]] = {course.code: [] for course in loaded.courses}
+    since = {
+        course.code: priced_since(course, days)
+        for course in loaded.courses
+        if indexation_of(scenario, course.code) is not None
+    }
     for done, (course, month) in enumerate(work, start=1):
-        runs[course.code].append(runner.run(course, month, days))
+        run = runner.run(course, month, days)
+        priced = since[course.code][month] if course.code in since else 0
+        runs[course.code].append(replace(run, since=priced))
         if progress is not None:
             progress(done * runner.people.rows, len(work) * runner.people.rows)
     return runs

@@ -85,7 +85,10 @@ class Change(BaseModel):
 
 
 class Indexation(BaseModel):
-    """When the transfer value is looked at again, and when it then follows prices."""
+    """When the transfer value is looked at again, and when it then follows prices.
+
+    A value that a parameter gives from a later day is in the prices of that day.
+    """
 
     model_config = STRICT
 

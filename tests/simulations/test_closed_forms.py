@@ -27,7 +27,8 @@ from simulations.fans import LINES, fan, mean_error, paired, quantile_bounds, qu
 from simulations.lifetimes import Lives, paid_households
 from simulations.paths import jump_changes, normal_changes, rates_along
 from simulations.projection.caseload import Groups
-from simulations.projection.ledger import Fund, Terms, ledger_of
+from simulations.projection.grants import Fund
+from simulations.projection.ledger import Terms, ledger_of
 from simulations.projection.prices import Prices
 from simulations.randomness import Randomness
 from simulations.rates import MILLION
@@ -137,7 +138,8 @@ def test_the_break_even_date_of_a_shrinking_caseload(exits: float, budget_try: i
     days = tuple(date(2027 + at // 12, at % 12 + 1, 1) for at in range(months))
     in_order = np.tile([[[0.0], [1.0]]], (months, 1, 1))
     groups = Groups(
-        ("",), np.zeros(1, np.int64), np.array([500_00]), np.array([5.0]), np.eye(1), in_order
+        ("",), np.zeros(1, np.int64), np.array([500_00]), np.array([5.0]), np.eye(1), in_order,
+        np.zeros(1, np.int64),
     )  # fmt: skip
     ledger = ledger_of(
         Terms((fund,), ((0,),), {"": 0}, days, None, 0, 0),

@@ -16,7 +16,7 @@ from simulations.report.parts import caseload_part
 from simulations.scenario.model import Expenditure, Grant, Indexation
 from simulations.scenario.reading import Loaded
 from tests.eligibility.snapshots import ADULT, write_snapshot
-from tests.simulations.scenario_files import changed, scenario_of
+from tests.simulations.scenario_files import PACK, changed, scenario_of
 
 # 20 households of two people in Gaziantep, 10 of three in Mersin: 70 people, 70,000 TRY a month.
 SIZES = [("TR-27", 2)] * 20 + [("TR-33", 3)] * 10
@@ -24,11 +24,13 @@ MONTH = 7_000_000
 STILL = changed(("caseload:\n  exits: 0.01\n", ""))
 
 
-def village(folder: Path, *, rcsi: int = 20) -> People:
+def village(folder: Path, *, rcsi: int = 20, in_mersin: int | None = None) -> People:
+    needs = {"TR-27": rcsi, "TR-33": in_mersin or rcsi}
     households = [
-        {"household_id": f"hh_{at:02d}", "province": province, "has_roster": True, "rcsi": rcsi}
+        {"household_id": f"hh_{at:02d}", "province": province, "has_roster": True,
+         "rcsi": needs[province]}
         for at, (province, _) in enumerate(SIZES)
-    ]
+    ]  # fmt: skip
     members = {f"hh_{at:02d}": [ADULT] * people for at, (_, people) in enumerate(SIZES)}
     return People.of(*write_snapshot(folder, households, members))
 
@@ -90,6 +92,75 @@ def test_earmarked_money_goes_first_and_only_where_it_may(tmp_path: Path) -> Non
         [3_000_000, 4_000_000], [3_000_000, 4_000_000], [3_000_000, 4_000_000],
         [1_000_000, 6_000_000], [0, 7_000_000], [0, 7_000_000],
     ]  # fmt: skip
+
+
+def funded_in(projection: Projection, province: str) -> list[int]:
+    own = np.array(projection.base.loads.strata.province) == province
+    return projection.base.base.funded_by_group[0][:, own].sum(axis=1).tolist()
+
+
+def test_free_money_goes_to_the_first_of_the_order_wherever_they_live(tmp_path: Path) -> None:
+    # Mersin needs it more: its ten households are the first of the order.
+    grants = (
+        grant("GR-FREE", ceiling_month="30000.00"),
+        grant("GR-GAZIANTEP", ceiling_month="10000.00", provinces=["TR-27"]),
+    )
+    loaded = scenario_of(tmp_path, STILL)
+    scenario = loaded.scenario.model_copy(update={"grants": grants})
+
+    projection = project(
+        Loaded(scenario, loaded.courses, loaded.packs), village(tmp_path, in_mersin=40), "lots",
+        tmp_path,
+    )  # fmt: skip
+
+    assert funded_in(projection, "TR-33") == [10] * 6
+    assert funded_in(projection, "TR-27") == [5] * 6
+    assert projection.base.base.drawn[0].tolist() == [[1_000_000, 3_000_000]] * 6
+    draws = projection.base.draws
+    assert (draws.paid == 15).all()
+
+
+def test_an_earmark_reaches_further_down_the_order_than_what_is_free(tmp_path: Path) -> None:
+    grants = (
+        grant("GR-FREE", ceiling_month="12000.00"),
+        grant("GR-MERSIN", ceiling_month="18000.00", provinces=["TR-33"]),
+    )
+
+    projection = ran(tmp_path, grants=grants)
+
+    # All have one score. The earmark reaches the first six of Mersin's ten; what is free begins at
+    # the top of the order and reaches three tenths of Gaziantep, where Mersin's are served.
+    assert funded_in(projection, "TR-33") == [6] * 6
+    assert funded_in(projection, "TR-27") == [6] * 6
+
+
+def test_fixed_costs_are_no_cost_of_a_grant_for_some_provinces(tmp_path: Path) -> None:
+    text = STILL.replace("grants:\n", "costs: {fixed_month: 5000.00}\ngrants:\n")
+    grants = (
+        grant("GR-FREE", amount="20000.00"),
+        grant("GR-GAZIANTEP", provinces=["TR-27"]),
+    )
+
+    projection = ran(tmp_path, text, grants=grants)
+    base = projection.base.base
+
+    # What is free pays the 5,000 and five households of Mersin, and is gone.
+    assert base.fixed[0].tolist() == [500_000, 0, 0, 0, 0, 0]
+    assert base.drawn[0, :, 0].tolist() == [4_000_000] * 6
+    assert funded_in(projection, "TR-33") == [5, 0, 0, 0, 0, 0]
+    assert base.unfunded[0].tolist() == [1_500_000] + [3_500_000] * 5
+
+
+def test_money_that_comes_back_is_the_grants_that_had_paid_it(tmp_path: Path) -> None:
+    text = STILL.replace("grants:\n", "costs: {returned: 0.50}\ngrants:\n")
+
+    projection = ran(tmp_path, text, grants=(grant(provinces=["TR-27"]),))
+    base = projection.base.base
+
+    # Half of Gaziantep's 40,000 is back in the next month; nobody in Mersin is paid with it.
+    assert base.returned_to[0, :, 0].tolist() == [0, *[2_000_000] * 5]
+    assert base.drawn[0, :, 0].tolist() == [4_000_000, *[2_000_000] * 5]
+    assert funded_in(projection, "TR-33") == [0] * 6
 
 
 def test_a_ceiling_and_a_window_hold_every_month(tmp_path: Path) -> None:
@@ -172,6 +243,49 @@ def test_prices_eat_what_a_transfer_is_of_the_basket(tmp_path: Path) -> None:
         "adequacy_says", {"first": share(250_000), "last": share(125_000)}
     )  # fmt: skip
     assert adequacy_by_month(ran(tmp_path, grants=(grant(),))) is None
+
+
+DATED = PACK.replace("per_person: 1000.00", "per_person: p.per_capita").replace(
+    "parameters:\n",
+    "parameters:\n  per_capita: {type: money, source: Circular 3, values: {2020-01-01: 1000.00}}\n",
+)
+RAISED = (
+    STILL.replace("{annual: 0}", "{monthly: [0.05, 0.05, 0.05, 0.05, 0.05, 0.05]}").replace(
+        "  every_months: 6\n",
+        "  every_months: 6\n"
+        "  overlay: [{parameter: per_capita, from: 2026-04-01, value: 2000.00, source: Order 4}]\n",
+    )
+    + "indexation: {follows: prices, every_months: 2, trigger_percent: 10, round_to: 50.00}\n"
+)
+
+
+def test_a_value_of_a_later_day_follows_prices_from_that_day(tmp_path: Path) -> None:
+    loaded = scenario_of(tmp_path, RAISED, DATED)
+    scenario = loaded.scenario.model_copy(update={"grants": ()})
+
+    projection = project(
+        Loaded(scenario, loaded.courses, loaded.packs), village(tmp_path), "lots", tmp_path
+    )
+
+    # Reviewed in March: 2,000 at 1.05^3 → 2,300 and 3,000 → 3,450. In April 2,000 a person is what
+    # the order says, in prices of April; in May prices have risen by 1.05^2: 4,000 → 4,400.
+    april = 2 * MONTH
+    assert projection.base.base.transfers[0].tolist() == [
+        MONTH, MONTH, 20 * 230_000 + 10 * 345_000, april, april * 11 // 10, april * 11 // 10,
+    ]  # fmt: skip
+    assert (np.abs(projection.base.draws.transfers - projection.base.base.transfers) == 0).all()
+    assert projection.base.base.due[0].tolist() == [30] * 6
+
+
+def test_amounts_that_only_in_part_are_of_a_later_day_are_not_indexed(tmp_path: Path) -> None:
+    bounded = DATED.replace("people_max: 10}", "people_max: 10, at_least: 900.00}")
+    loaded = scenario_of(tmp_path, RAISED, bounded)
+
+    with pytest.raises(Refusal, match=r"^amounts_apart: In month 2026-04 .* base .*at_least stay"):
+        project(loaded, village(tmp_path), "lots", tmp_path)
+    still = loaded.scenario.model_copy(update={"indexation": None, "grants": ()})
+    paid = project(Loaded(still, loaded.courses, loaded.packs), village(tmp_path), "lots", tmp_path)
+    assert paid.base.base.transfers[0].tolist() == [MONTH] * 3 + [2 * MONTH] * 3
 
 
 def test_places_are_filled_by_weight_where_rows_stand_for_many(tmp_path: Path) -> None:
