@@ -76,17 +76,8 @@ def _differences(projection: Projection, told: Told) -> Iterator[Sentence]:
 
 def _frontier(projection: Projection, told: Told) -> Iterator[Sentence]:
     del projection
-    frame = told.tables["frontier"].frame
-    best = frame.iloc[int(frame["gap_closed_minor"].to_numpy().argmax())]
-    facts = {
-        "best": amount(best["value_minor"], "TRY"), "reached": count(best["households"]),
-        "share": share(int(np.rint(best["coverage"] * MILLION))),
-        "small": amount(frame["value_minor"].iloc[0], "TRY"),
-        "many": count(frame["households"].iloc[0]),
-        "large": amount(frame["value_minor"].iloc[-1], "TRY"),
-        "few": count(frame["households"].iloc[-1]),
-    }  # fmt: skip
-    yield Sentence("short_frontier", facts)
+    [section] = [section for section in told.sections if section.table == "frontier"]
+    yield Sentence("short_frontier", section.sentences[0].facts)
 
 
 def _shock(projection: Projection, told: Told) -> Iterator[Sentence]:
