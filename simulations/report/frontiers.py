@@ -78,11 +78,7 @@ def frontier_part(projection: Projection) -> Part:
     targeting = projection.scenario.targeting
     if targeting is not None:
         closed = _closed_minor(projection, targeting, tried, asked.months)
-        points = [
-            Point(reach.value_minor, reach.people, gap)
-            for reach, gap in zip(reaches, closed, strict=True)
-        ]
-        found = frontier(points, _people_most(projection))
+        found = _compared(projection, reaches, closed)
         rows["gap_closed_minor"] = closed
         rows["efficient"] = ["yes" if one else "no" for one in found.efficient]
         columns.append(Column("gap_closed_minor", Kind.AMOUNT, HOME))
@@ -180,6 +176,17 @@ def _closed_minor(
             paid = households * served.shares(one.base.base, month)
             closed[at] += int(np.rint((paid * given).sum()))
     return [mean_of(total, months) for total in closed]
+
+
+def _compared(
+    projection: Projection, reaches: Sequence[Reach], closed_minor: Sequence[int]
+) -> Frontier:
+    """Return the values held against each other by the people they reach and the gap they close."""
+    points = [
+        Point(reach.value_minor, reach.people, closed)
+        for reach, closed in zip(reaches, closed_minor, strict=True)
+    ]
+    return frontier(points, _people_most(projection))
 
 
 def _verdict(found: Frontier, reaches: Sequence[Reach]) -> Sentence:
