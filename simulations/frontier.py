@@ -1,9 +1,10 @@
 """Transfer value against coverage under one budget: what more for each costs in how many.
 
-For every value tried, households are served in the pack's order until one does not fit. Then it is
-asked how many that reaches and how much of the poverty gap it closes. A point is *efficient* if no
-other reaches more people or closes more of the gap without losing in the other. The *best* is the
-one that closes most of the gap; of equal ones, the one that reaches more people.
+What each value reaches is counted elsewhere; here the values are held against each other. A value
+is *efficient* if no other reaches more people or closes more of the poverty gap without losing in
+the other. The *best* is the one that closes most of the gap, and there is one only if it is clear:
+whole households are paid, so two values whose gaps differ by no more than one household can get
+differ by what happened to be left over, which is nothing to choose a value by.
 """
 
 from collections.abc import Sequence
@@ -12,94 +13,59 @@ from dataclasses import dataclass
 import numpy as np
 
 from ledgers.problems import Problem
-from simulations.funding import Queue
-from simulations.randomness import Bools, Ints
+from simulations.randomness import Bools
 
 FRONTIER_VALUES_WRONG = Problem(
     "frontier_values_wrong",
-    "Transfer values must be above zero and a budget not below; given were {values} and {budget}.",
-    "Give at least one value above zero, in minor units, and a budget of zero or more.",
+    "Transfer values must be above zero; given were {values}.",
+    "Give at least one value above zero, in minor units.",
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Columns of equal length: those who qualify, one row a household or a cell.
-
-    `households` is how many a row stands for, `people` how many count in the payment of each,
-    `gap_minor` what a household lacks in a month, `score` the order of serving.
-    """
-
-    households: Ints
-    people: Ints
-    gap_minor: Ints
-    score: Ints
+FRONTIER_MONTHS = Problem(
+    "frontier_months",
+    "The frontier asks for {months} months and the scenario has {most}.",
+    "Give no more months than the scenario has, or lengthen the scenario.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a value comes to in a month; amounts in minor units."""
+    """What a value comes to in a mean month; amounts in minor units."""
 
     value_minor: int  # for each person
-    households: int  # paid
-    people: int
-    spent_minor: int
+    people: int  # paid
     gap_closed_minor: int
-    coverage: float  # people paid / people who qualify
-    is_efficient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """The points in the order of their values, and the best of them."""
+    """The points in the order given, which of them are efficient, and the best if one is clear."""
 
     points: tuple[Point, ...]
-    best: Point
+    efficient: tuple[bool, ...]
+    best: Point | None
 
 
-def frontier(candidates: Candidates, values: Sequence[int], budget_minor: int) -> Frontier:
-    """Return what each value (minor units a person and month) reaches under a monthly budget.
+def require_values(values: Sequence[int]) -> None:
+    """Refuse values (minor units a person and month) that nobody can be paid.
 
     Raises `frontier_values_wrong`.
     """
-    if not values or min(values) <= 0 or budget_minor < 0:
+    if not values or min(values) <= 0:
         said = ", ".join(map(str, values)) or "none"
-        raise FRONTIER_VALUES_WRONG.refusal(values=said, budget=budget_minor)
-    queue = Queue.of(candidates.score)
-    everybody = int((candidates.households * candidates.people).sum())
-    found = [
-        _point(candidates, queue, value, budget_minor, everybody) for value in sorted(set(values))
-    ]
-    efficient = _efficient(found)
-    points = tuple(
-        Point(
-            point.value_minor,
-            point.households,
-            point.people,
-            point.spent_minor,
-            point.gap_closed_minor,
-            point.coverage,
-            bool(is_efficient),
-        )
-        for point, is_efficient in zip(found, efficient.tolist(), strict=True)
-    )
-    return Frontier(points, max(points, key=lambda point: (point.gap_closed_minor, point.people)))
+        raise FRONTIER_VALUES_WRONG.refusal(values=said)
 
 
-def _point(
-    candidates: Candidates, queue: Queue, value: int, budget_minor: int, everybody: int
-) -> Point:
-    amounts = candidates.people * value
-    paid = queue.afforded(candidates.households, amounts, budget_minor)
-    people = int((paid * candidates.people).sum())
-    return Point(
-        value_minor=value,
-        households=int(paid.sum()),
-        people=people,
-        spent_minor=people * value,
-        gap_closed_minor=int((paid * np.minimum(amounts, candidates.gap_minor)).sum()),
-        coverage=people / everybody if everybody else 0.0,
-    )
+def frontier(points: Sequence[Point], people_most: int) -> Frontier:
+    """Return the points held against each other.
+
+    `people_most` is how many people at most one household is paid for; where a row of the
+    population stands for several households, all of them together.
+    """
+    first, *others = sorted(points, key=lambda point: -point.gap_closed_minor)
+    clear = first.value_minor * people_most
+    ahead = all(first.gap_closed_minor - other.gap_closed_minor > clear for other in others)
+    best = first if ahead and first.gap_closed_minor else None
+    return Frontier(tuple(points), tuple(_efficient(points).tolist()), best)
 
 
 def _efficient(points: Sequence[Point]) -> Bools:

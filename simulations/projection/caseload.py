@@ -155,16 +155,21 @@ def moving(flows: Flows, rates: Rates) -> Flows:
 
     Of the registered, some have left and others have come by then; `rates` are the base path's.
     """
-    months = len(flows.ageing_in)
+    there = registered(rates, len(flows.ageing_in))
+    return Flows(
+        flows.start, flows.arrivals, flows.ageing_in * there[:, None], flows.ageing_out,
+        flows.shifts,
+    )  # fmt: skip
+
+
+def registered(rates: Rates, months: int) -> Floats:
+    """Return how many are registered in each month on the base path, as a share of the first."""
     exits = np.broadcast_to(rates.exits[0], months)
     arrivals = np.broadcast_to(rates.arrivals[0], months)
     there = np.ones(months)
     for month in range(1, months):
         there[month] = there[month - 1] * (1 - exits[month]) + arrivals[month]
-    return Flows(
-        flows.start, flows.arrivals, flows.ageing_in * there[:, None], flows.ageing_out,
-        flows.shifts,
-    )  # fmt: skip
+    return there
 
 
 def due(loads: Caseloads, flows: Flows, groups: Groups, rates: Rates, values: Ints) -> Floats:

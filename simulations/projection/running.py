@@ -136,7 +136,12 @@ def adequacy_by_month(projection: Projection) -> Floats | None:
 
 def base_values(projection: Projection) -> Ints:
     """Return the transfer values of the base course on the base path: months × strata."""
-    outcome = projection.base
-    indexation = indexation_of(projection.scenario, "base")
+    return values_of(projection, "base")
+
+
+def values_of(projection: Projection, course: str) -> Ints:
+    """Return the transfer values of a course on the base path: months × strata."""
+    outcome = projection.outcomes[course]
+    indexation = indexation_of(projection.scenario, course)
     values = values_by_group(outcome.strata, projection.draws.base_prices, indexation)[0]
     return np.broadcast_to(values, outcome.base.paid_by_group[0].shape)

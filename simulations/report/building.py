@@ -16,6 +16,7 @@ from simulations.projection.running import Projection
 from simulations.rates import ecb_record
 from simulations.report.answers import answer_parts, common_parts
 from simulations.report.assumed import assumptions_part
+from simulations.report.covering import covered
 from simulations.report.model import Report
 from simulations.report.parts import Part, figures, together
 from simulations.report.short import short_answer
@@ -66,7 +67,7 @@ def report_of(
     scenario = projection.scenario
     parts = [*answer_parts(projection), *common_parts(projection), *extra]
     parts.append(assumptions_part(projection))
-    sections, tables = together(_once(parts))
+    sections, tables = together([covered(projection, one) for one in _once(parts)])
     return Report(
         scenario.title, scenario.about, scenario.question, tuple(figures(projection)), sections,
         tables, names_of(projection.loaded), manifest, short_answer(projection, sections, tables),

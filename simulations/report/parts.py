@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from eligibility.rules.pack import Label
-from simulations.coverage import HORIZONS, Method, Trial, coverage
 from simulations.fans import LINES, fan, quantiles
 from simulations.months import named
 from simulations.projection.drawing import stress_outcome
@@ -24,8 +23,8 @@ from simulations.projection.running import (
     base_values,
     indexation_of,
 )
-from simulations.randomness import Ints, Randomness
-from simulations.rates import MILLION, ecb_record, foreign_minor
+from simulations.randomness import Ints
+from simulations.rates import MILLION, foreign_minor
 from simulations.report.model import (
     Chart,
     Column,
@@ -44,8 +43,6 @@ from simulations.scenario.model import Stress
 
 BANDS = LINES
 FOREIGN = ("USD", "EUR")
-METHODS = {"bootstrap": Method.BOOTSTRAP, "lognormal": Method.NORMAL}
-COVERAGE_DRAWS = 500
 MONTH = Column("month", Kind.MONTH)
 UNCHANGED = Stress(
     code="unchanged", name=Label(en="-", tr="-", ar="-"), jump_share=Decimal(0), frozen_months=0
@@ -270,31 +267,7 @@ def exchange_part(projection: Projection) -> Part:
         "month": month(known.months[-1]), "before": f"{before // 10_000 / 100:.2f}",
         "last": f"{base.of('USD')[0, -1].item() // 10_000 / 100:.2f}",
     }  # fmt: skip
-    said = [Sentence("exchange_says", facts)]
-    if projection.scenario.prices.exchange.kind in METHODS:
-        said.append(_coverage_says(projection))
-    return saying(made, *said)
-
-
-def _coverage_says(projection: Projection) -> Sentence:
-    """Return how such intervals did on the record."""
-    record, exchange = ecb_record(), projection.scenario.prices.exchange
-    trials = [
-        Trial(
-            METHODS[exchange.kind], horizon, exchange.window_months, exchange.block_months,
-            COVERAGE_DRAWS,
-        )
-        for horizon in HORIZONS
-    ]  # fmt: skip
-    randomness = Randomness(projection.scenario.seed)
-    held = [coverage(record, trial, randomness) for trial in trials]
-    told = {
-        name: share(int(np.rint(one.covered * MILLION)))
-        for name, one in zip(("six", "twelve", "twentyfour"), held, strict=True)
-    }
-    span = {"first": record.months[0], "last": record.months[-1]}
-    nominal = share(int(np.rint(held[0].nominal * MILLION)))
-    return Sentence("coverage_says", {**told, **span, "nominal": nominal})
+    return saying(made, Sentence("exchange_says", facts))
 
 
 def stress_part(projection: Projection) -> Part:

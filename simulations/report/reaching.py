@@ -1,8 +1,10 @@
 """Whom the rules reach and whom they miss: every course against the same spending.
 
 Errors by design are of those who qualify against need, errors by list of those who are paid against
-those who qualify (`simulations.targeting`). Those who are paid are those within the places for whom
-there is money in the first month, in the rules' order.
+those who qualify (`simulations.targeting`). Those who are paid are those whom the ledger pays on
+the base path: who take it up, have a place, for whom there is money in that month, and whose
+payment arrives. The first month and the last are told, since money may end between them. Spending
+and the line are in prices of the first month, and so is the transfer.
 """
 
 from collections.abc import Iterator
@@ -10,15 +12,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from ledgers.money import parse_amount
+from simulations.months import named
 from simulations.projection.running import Projection
-from simulations.projection.spending import Standing, spending_of, standing_of
+from simulations.projection.served import Served, real_values
+from simulations.projection.spending import spending_of
 from simulations.randomness import Ints
 from simulations.rates import MILLION
-from simulations.report.model import Column, Kind, Sentence, amount, share, table
-from simulations.report.parts import Part, part, saying
+from simulations.report.model import Column, Kind, Sentence, amount, month, share, table
+from simulations.report.parts import MONTH, Part, days_of, part, saying
 from simulations.targeting import Measures, Targeted, adequacy, measured
 
 HOME = "TRY"
+PARTS = 1000  # of a household: shares of it are paid
 SHARES = (
     "exclusion_design", "inclusion_design", "exclusion_list", "inclusion_list",
     "exclusion_overall", "inclusion_overall", "coverage_people", "differential",
@@ -36,29 +41,29 @@ def targeting_parts(projection: Projection) -> Iterator[Part]:
     line = parse_amount(str(targeting.line), HOME)
     spending = spending_of(projection, targeting.expenditure)
     lists = {
-        code: targeted_of(projection, code, standing_of(projection, code), spending)
-        for code in projection.outcomes
+        at: {code: targeted_of(projection, code, at, spending) for code in projection.outcomes}
+        for at in sorted({0, projection.scenario.months - 1})
     }
-    found = {code: measured(one, line) for code, one in lists.items()}
-    yield _errors_part(projection, found, line)
+    found = {
+        at: {code: measured(one, line) for code, one in courses.items()}
+        for at, courses in lists.items()
+    }
+    yield _errors_part(projection, found[0], line)
     yield _measures_part(projection, found, lists)
 
 
-def targeted_of(
-    projection: Projection, course: str, standing: Standing, spending: Ints
-) -> Targeted:
-    """Return every household with its need and what the course gives it."""
-    ledger = projection.outcomes[course].base
-    paid = standing.selected
-    if ledger.unfunded[0, 0] > 0:
-        share_paid = (ledger.paid[0, 0] + ledger.failed[0, 0]) / max(int(ledger.due[0, 0]), 1)
-        last = np.floor(np.count_nonzero(paid) * share_paid)
-        order = np.argsort(np.argsort(np.where(paid, standing.rank, standing.rank.max() + 1)))
-        paid = paid & (order < last)
-    return Targeted(
-        standing.households, standing.people, spending, standing.qualifies,
-        standing.households * paid, standing.amount_minor,
-    )  # fmt: skip
+def targeted_of(projection: Projection, course: str, at: int, spending: Ints) -> Targeted:
+    """Return every household with its need and what the course gives it in a month.
+
+    `spending` is what each person spends, in the order of households; the transfer is in prices of
+    the first month.
+    """
+    served, ledger = Served(projection, course), projection.outcomes[course].base
+    roll = served.roll(at)
+    households = np.rint(roll.households * PARTS).astype(np.int64)
+    paid = np.rint(households * served.shares(ledger, at)).astype(np.int64)
+    amounts = roll.amounts(real_values(projection, course)[at])
+    return Targeted(households, roll.people, spending, roll.qualifies, paid, amounts)
 
 
 def _errors_part(projection: Projection, found: dict[str, Measures], line: int) -> Part:
@@ -91,25 +96,35 @@ def _errors_part(projection: Projection, found: dict[str, Measures], line: int) 
         "line": amount(line, HOME),
         "source": Sentence("spending_surveyed" if surveyed else "spending_stated"),
         "poor": share(int(np.rint(base.before.fgt0 * MILLION))),
+        "month": month(named(projection.scenario.start)),
     }  # fmt: skip
     return saying(made, Sentence("errors_says", facts))
 
 
 def _measures_part(
-    projection: Projection, found: dict[str, Measures], lists: dict[str, Targeted]
+    projection: Projection,
+    found: dict[int, dict[str, Measures]],
+    lists: dict[int, dict[str, Targeted]],
 ) -> Part:
-    basket = projection.scenario.prices.basket
+    """Return every measure of the first month, then of the last."""
+    basket, days = projection.scenario.prices.basket, days_of(projection)
     each = parse_amount(str(basket.per_person), HOME) if basket else 0
-    by_course = {
-        code: _measures(measures, adequacy(lists[code], each) if each else None)
-        for code, measures in found.items()
+    names = (*SHARES, "tctr")
+    content: dict[str, list[object]] = {
+        "month": [days[at] for at in found for _ in names],
+        "measure": [name for _ in found for name in names],
+        **{_named(code): [] for code in projection.outcomes},
     }
-    costs = {code: _cost_ratio(projection, code) for code in found}
-    content: dict[str, object] = {"measure": [*SHARES, "tctr"]}
-    for code in found:
-        content[_named(code)] = [*(by_course[code][name] for name in SHARES), costs[code]]
-    columns = [Column("measure", Kind.WORD), *(Column(_named(code), Kind.SHARE) for code in found)]
-    return part("measures", table("measures", columns, content))
+    for at, courses in found.items():
+        for code, measures in courses.items():
+            own = _measures(measures, adequacy(lists[at][code], each) if each else None)
+            own["tctr"] = _cost_ratio(projection, code, at)
+            content[_named(code)] += [own[name] for name in names]
+    columns = [MONTH, Column("measure", Kind.WORD)]
+    columns += [Column(_named(code), Kind.SHARE) for code in projection.outcomes]
+    facts = {"first": month(days[0][:7]), "last": month(days[-1][:7])}
+    made = part("measures", table("measures", columns, content))
+    return saying(made, Sentence("measures_says", facts))
 
 
 def _named(course: str) -> str:
@@ -117,10 +132,10 @@ def _named(course: str) -> str:
     return "base_rules" if course == "base" else course
 
 
-def _cost_ratio(projection: Projection, course: str) -> float | None:
+def _cost_ratio(projection: Projection, course: str, at: int) -> float | None:
     ledger = projection.outcomes[course].base
-    transfers = int(ledger.transfers.sum())
-    return int(ledger.spent.sum()) / transfers if transfers else None
+    transfers = int(ledger.transfers[0, at])
+    return int(ledger.spent[0, at]) / transfers if transfers else None
 
 
 def _measures(measures: Measures, adequate: float | None) -> dict[str, float | None]:

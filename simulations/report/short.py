@@ -13,6 +13,7 @@ from simulations.projection.running import Projection
 from simulations.rates import MILLION
 from simulations.report.model import Section, Sentence, Table, amount, count, month, share
 from simulations.report.parts import ends, in_currency, runway
+from simulations.report.wording import NOTHING
 
 
 class Told(NamedTuple):
@@ -75,17 +76,8 @@ def _differences(projection: Projection, told: Told) -> Iterator[Sentence]:
 
 def _frontier(projection: Projection, told: Told) -> Iterator[Sentence]:
     del projection
-    frame = told.tables["frontier"].frame
-    best = frame.iloc[int(frame["gap_closed_minor"].to_numpy().argmax())]
-    facts = {
-        "best": amount(best["value_minor"], "TRY"), "reached": count(best["households"]),
-        "share": share(int(np.rint(best["coverage"] * MILLION))),
-        "small": amount(frame["value_minor"].iloc[0], "TRY"),
-        "many": count(frame["households"].iloc[0]),
-        "large": amount(frame["value_minor"].iloc[-1], "TRY"),
-        "few": count(frame["households"].iloc[-1]),
-    }  # fmt: skip
-    yield Sentence("short_frontier", facts)
+    [section] = [section for section in told.sections if section.table == "frontier"]
+    yield Sentence("short_frontier", section.sentences[0].facts)
 
 
 def _shock(projection: Projection, told: Told) -> Iterator[Sentence]:
@@ -109,18 +101,28 @@ def _month(day: object) -> Sentence:
 
 
 def _targeting(projection: Projection, told: Told) -> Iterator[Sentence]:
-    measures = told.tables["measures"].frame.set_index("measure")
+    frame = told.tables["measures"].frame
+    days = frame["month"].unique()
+    first, last = (frame[frame["month"] == day].set_index("measure") for day in days[[0, -1]])
     for course in projection.outcomes:
         name = "base_rules" if course == "base" else course
-        own = measures[name]
         facts = {
-            key: share(int(np.rint(own[measure] * MILLION)))
-            for key, measure in (
-                ("exclusion", "exclusion_overall"), ("inclusion", "inclusion_overall"),
-                ("gap", "gap_closed"), ("before", "fgt0_before"), ("after", "fgt0_after"),
+            key: _share_or_nothing(months[name][measure])
+            for key, months, measure in (
+                ("exclusion", first, "exclusion_overall"),
+                ("inclusion", first, "inclusion_overall"), ("gap", first, "gap_closed"),
+                ("before", first, "fgt0_before"), ("after", first, "fgt0_after"),
+                ("gap_last", last, "gap_closed"), ("after_last", last, "fgt0_after"),
             )
         }  # fmt: skip
-        yield Sentence("short_targeting", {**facts, "course": Sentence("a_name", {"code": name})})
+        named = {"first": month(days[0][:7]), "last": month(days[-1][:7]),
+                 "course": Sentence("a_name", {"code": name})}  # fmt: skip
+        yield Sentence("short_targeting", {**facts, **named})
+
+
+def _share_or_nothing(value: float) -> Sentence | str:
+    """Return a share; where it is one of nobody (nobody is paid, say) there is none."""
+    return NOTHING if np.isnan(value) else share(int(np.rint(value * MILLION)))
 
 
 def _backtest(projection: Projection, told: Told) -> Iterator[Sentence]:

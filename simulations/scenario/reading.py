@@ -20,6 +20,7 @@ from eligibility.rules.pack import Parameter, RulePack
 from eligibility.selection import GRANT
 from ledgers.problems import NOWHERE, Finding, Place, Problem, Refusal
 from simulations.distributions import Distribution
+from simulations.frontier import FRONTIER_MONTHS
 from simulations.months import month_after
 from simulations.projection.prices import market, stressed
 from simulations.randomness import Randomness
@@ -86,7 +87,6 @@ SCENARIO_FACT_UNKNOWN = Problem(
     "The pack {pack} has no fact {fact}; it has: {known}.",
     "Name a fact of the base pack.",
 )
-
 SCENARIO_PACK_AFTER = Problem(
     "scenario_pack_after",
     "The pack {pack} is decided after {earlier}, from the same applications; a scenario runs each"
@@ -314,6 +314,9 @@ class _Fitting:
         for what in NEEDS[scenario.question]:
             if not given[what]:
                 self.report(SCENARIO_LACKS, ("question",), question=scenario.question, what=what)
+        months, most = scenario.frontier.months if scenario.frontier else 0, scenario.months
+        if months > most:
+            self.report(FRONTIER_MONTHS, ("frontier", "months"), months=months, most=most)
 
     def check_codes(self) -> None:
         lists: tuple[tuple[YamlPath, Sequence[str]], ...] = (
@@ -364,11 +367,8 @@ class _Fitting:
                 self.report(SCENARIO_GRANT_OUTSIDE, (*path, "to"), **days)
 
     def check_amounts(self, grant: Grant, path: YamlPath) -> None:
-        amounts: tuple[tuple[str, Amount | None], ...] = (
-            ("amount", grant.amount),
-            ("ceiling_month", grant.ceiling_month),
-        )
-        for name, amount in amounts:
+        for name in ("amount", "ceiling_month"):
+            amount: Amount | None = getattr(grant, name)
             problem = exact_problem(amount, grant.currency) if amount is not None else None
             if problem is not None:
                 self.report(problem.problem, (*path, name), **problem.facts)

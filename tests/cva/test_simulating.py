@@ -380,6 +380,8 @@ def smaller(loaded: Loaded) -> Loaded:
         "population": population.model_copy(update={"synthetic": synthetic}),
         "rules": loaded.scenario.rules.model_copy(update={"every_months": 12}),
     }  # fmt: skip
+    if loaded.scenario.frontier is not None:
+        changes["frontier"] = loaded.scenario.frontier.model_copy(update={"months": months})
     return fitted(loaded.scenario.model_copy(update=changes), loaded.packs)
 
 

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from simulations.projection.courses import People
 from simulations.projection.running import Projection, project
-from simulations.projection.spending import standing_of, whole_of
+from simulations.projection.served import Served
 from simulations.report.building import manifest_of, report_of
 from simulations.report.differences import Comparison
 from simulations.report.page import page_of
@@ -74,8 +73,6 @@ def test_the_page_says_what_the_survey_stands_for(projection: Projection) -> Non
     assert "registry snapshot" not in page
 
 
-def test_weights_below_a_half_are_not_lost(projection: Projection) -> None:
-    assert standing_of(projection, "base").households.tolist() == [3, 10, 100, 1000]
-    light = whole_of(np.full(10, 400_000))
-    assert sorted(light.tolist()) == [0] * 6 + [1] * 4
-    assert whole_of(np.array([3_000_000, 1_000_000])).tolist() == [3, 1]
+def test_weights_are_counted_to_the_thousandth(projection: Projection) -> None:
+    households = Served(projection, "base").roll(0).households
+    assert households.tolist() == pytest.approx([2.6, 10, 100, 1000])

@@ -16,11 +16,11 @@ from eligibility.rules.pack import RulePack
 from simulations.cells import View
 from simulations.dynamics import Flows, Rates, caseload, checked_months
 from simulations.fans import fan
-from simulations.frontier import Candidates, frontier
 from simulations.funding import funded
 from simulations.gathering import gathered
 from simulations.lifetimes import Lives, paid_households
 from simulations.paths import indexed_values, price_index, rates_along, resampled_changes, window_of
+from simulations.projection.served import Roll
 from simulations.randomness import Floats, Randomness
 from simulations.rates import ecb_record, foreign_minor
 from simulations.snapshots import write_synthetic
@@ -240,18 +240,24 @@ def lives(households: int) -> Answer:
 
 
 def frontier_of(households: int) -> Answer:
-    """Fifty transfer values over households in the order of their scores."""
+    """Fifty transfer values over households in the rules' order: what each closes of a gap."""
     rng = np.random.default_rng(SEED)
     people = rng.integers(1, 12, households)
-    candidates = Candidates(
-        np.ones(households, dtype=np.int64),
-        people,
-        people * rng.integers(0, 2000_00, households),
-        rng.integers(0, 10**6, households),
-    )
-    values: list[int] = np.linspace(200_00, 2000_00, VALUES).astype(np.int64).tolist()
-    budget = households * 1000_00
-    return timed(lambda: float(frontier(candidates, values, budget).best.people), households)
+    gap = people * rng.integers(0, 2000_00, households)
+    ahead = np.arange(households) // STRATA
+    each, everybody = np.ones(households), np.ones(households, dtype=np.bool_)
+    roll = Roll(people, everybody, each, np.arange(households) % STRATA, ahead.astype(np.float64))
+    whole, money = np.ones(STRATA), households * 1000_00 * people.mean()
+
+    def work() -> float:
+        closed = []
+        for value in np.linspace(200_00, 2000_00, VALUES):
+            reached = np.full(STRATA, money / (value * people.mean() * STRATA))
+            shares = roll.shares(whole, reached, whole)
+            closed.append((shares * np.minimum(people * value, gap)).sum())
+        return float(max(closed))
+
+    return timed(work, households)
 
 
 def raked_caseload(households: int) -> Answer:
