@@ -60,8 +60,9 @@ _UNMATCHED = """
       SELECT last_version_id, last_list_id, at FROM duplicates.run WHERE scope = 'lists'
       ORDER BY at DESC, run_id DESC LIMIT 1) r ON true
     LEFT JOIN duplicates.restored b ON b.household_id = c.household_id AND b.at >= r.at
-    WHERE b.at IS NOT NULL OR (c.version_id <= r.last_version_id AND r.last_list_id COLLATE "C"
-      >= (SELECT max(list_id COLLATE "C") FROM duplicates.list)) IS NOT TRUE
+    WHERE EXISTS (SELECT FROM duplicates.list)
+      AND (b.at IS NOT NULL OR (c.version_id <= r.last_version_id AND r.last_list_id COLLATE "C"
+           >= (SELECT max(list_id COLLATE "C") FROM duplicates.list)) IS NOT TRUE)
 """
 # People of other agencies who are, or may be, people of the candidates.
 _LINKS = """
