@@ -6,9 +6,11 @@
 --   * a merge is the work of two people, and so is its reversal; a person may not be both;
 --   * a decision names a pair that is known and the evidence it rests on: the same evidence is
 --     not asked about again, other evidence is;
+--   * of a household's registrations that were merged one is paid in a cycle, whichever it is;
 --   * only what is *possible* lapses into payment, and only after its deadline; an exact duplicate
 --     and another agency's confirmed assistance escalate;
---   * a plan does not leave with a line that another agency's assistance stops.
+--   * a plan does not leave with a line whose registration is, or for certain may be, another one's,
+--     nor with one that another agency's assistance stops.
 --
 -- cva/schema.sql comes first. Keys: a household is `hh_…`, its second member `hh_…/2`; a household
 -- of another agency is `oa:AGENCY:token`, a person there `oa:AGENCY:token/token`.
@@ -155,6 +157,12 @@ CREATE VIEW registry.live AS
   WHERE NOT EXISTS (SELECT FROM duplicates.merged m WHERE m.gone_key = v.household_id)
   ORDER BY household_id, version_id DESC;
 
+-- Registrations that a reversed merge brought back: a run before that moment knew nothing of them.
+CREATE VIEW duplicates.restored AS
+  SELECT g.gone_key AS household_id, max(u.at) AS at
+  FROM duplicates.unmerge u JOIN duplicates.merge g USING (merge_id)
+  WHERE position('/' IN g.gone_key) = 0 GROUP BY g.gone_key;
+
 -- Live households that hold the same valid strong identifiers; the evidence is which ones.
 CREATE VIEW registry.exact_pair AS
   WITH shared AS (
@@ -179,15 +187,22 @@ CREATE VIEW registry.open_pair AS
       AND d.verdict = 'different' AND e.evidence = ANY (d.evidence));
 
 -- The pairs that linkage says there are now: of the last run over everything and those after it,
--- the newest evidence of each pair. Pairs with other agencies' people: of the last run over lists.
+-- the newest evidence of each pair, unless a run since then saw one of the two as it is now and did
+-- not find the pair again. Pairs with other agencies' people: of the last run over lists.
 CREATE VIEW duplicates.current AS
   WITH counted AS (
-    SELECT run_id, at FROM duplicates.run r
+    SELECT run_id, at, last_version_id AS knew FROM duplicates.run r
     WHERE scope <> 'lists' AND at >= (SELECT max(at) FROM duplicates.run WHERE scope = 'whole')
     UNION ALL
-    (SELECT run_id, at FROM duplicates.run WHERE scope = 'lists' ORDER BY at DESC, run_id DESC LIMIT 1))
+    (SELECT run_id, at, NULL FROM duplicates.run WHERE scope = 'lists'
+     ORDER BY at DESC, run_id DESC LIMIT 1))
   SELECT DISTINCT ON (p.left_key, p.right_key) p.*
   FROM counted c JOIN duplicates.seen s USING (run_id) JOIN duplicates.pair p USING (pair_id)
+  WHERE c.knew IS NULL OR NOT EXISTS (
+    SELECT FROM registry.version v
+    WHERE v.household_id IN (duplicates.household_of(p.left_key), duplicates.household_of(p.right_key))
+      AND v.version_id > c.knew AND v.version_id <= (
+        SELECT max(last_version_id) FROM duplicates.run WHERE scope <> 'lists'))
   ORDER BY p.left_key, p.right_key, c.at DESC, p.pair_id DESC;
 
 CREATE VIEW duplicates.covered AS
@@ -494,6 +509,91 @@ BEGIN
 END $$;
 CREATE TRIGGER check_stop_end BEFORE INSERT ON payments.stop_end
   FOR EACH ROW EXECUTE FUNCTION payments.check_stop_end();
+
+-- A household is paid once, whichever of its registrations is paid --------------------------------
+
+-- The lines that pay one registration of a household, or may yet, as its other registrations see
+-- them: of those that were merged and of the one that stands for them.
+CREATE VIEW payments.paid_as_other AS
+  WITH one AS (
+    SELECT household_id, kept_id FROM registry.withdrawn
+    UNION SELECT kept_id, kept_id FROM registry.withdrawn)
+  SELECT s.household_id, l.cycle_id, l.plan_id, l.line_no
+  FROM one s JOIN one o ON o.kept_id = s.kept_id AND o.household_id <> s.household_id
+  JOIN payments.line l ON l.household_id = o.household_id AND l.stopped IS NULL
+  LEFT JOIN LATERAL (SELECT e.kind, e.amount_minor FROM payments.outcome e
+    WHERE (e.plan_id, e.line_no, e.step) = (l.plan_id, l.line_no, 1) LIMIT 1) o1 ON true
+  LEFT JOIN LATERAL (SELECT e.amount_minor FROM payments.outcome e
+    WHERE (e.plan_id, e.line_no, e.step) = (l.plan_id, l.line_no, 2) LIMIT 1) o2 ON true
+  WHERE o1.kind IS NULL
+     OR o1.kind = 'loaded' AND coalesce(o2.amount_minor, 0) < o1.amount_minor;
+GRANT SELECT ON payments.paid_as_other TO cva_app, cva_auditor;
+
+-- As payments.check_attempts, which goes before and holds the cycle's lock.
+CREATE FUNCTION payments.check_one_household() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE wrong text;
+BEGIN
+  EXECUTE $q$
+    SELECT min(a.household_id) FROM added a
+    JOIN payments.paid_as_other o USING (cycle_id, household_id) WHERE a.stopped IS NULL $q$
+    INTO wrong;
+  IF wrong IS NOT NULL THEN
+    PERFORM books.refuse('already_paid_or_pending', jsonb_build_object('household', wrong),
+      'Wait until the line before it has failed for certain.');
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER check_one_household AFTER INSERT ON payments.line
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION payments.check_one_household();
+
+-- A plan does not leave with a line whose registration was merged into another, may for certain be
+-- another's, or whose household is paid by another of its registrations. Looked for from the plan's
+-- lines: pairs are asked for only of households one of whose numbers stands in another registration.
+CREATE FUNCTION payments.check_duplicates() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE sharing text[]; found bigint;
+BEGIN
+  IF NEW.act <> 'released' THEN
+    RETURN NEW;
+  END IF;
+  EXECUTE $q$
+    SELECT array_agg(DISTINCT l.household_id) FROM payments.line l
+    CROSS JOIN LATERAL (SELECT v.version_id FROM registry.version v
+      WHERE v.household_id = l.household_id ORDER BY v.version_id DESC LIMIT 1) v
+    JOIN registry.identifier i ON i.version_id = v.version_id AND i.valid AND i.member_no > 0
+    WHERE l.plan_id = $1 AND l.stopped IS NULL AND EXISTS (
+      SELECT FROM registry.identifier j JOIN registry.version w USING (version_id)
+      WHERE (j.token, j.kind) = (i.token, i.kind) AND j.valid
+        AND w.household_id <> l.household_id) $q$
+    INTO sharing USING NEW.plan_id;
+  EXECUTE $q$
+    WITH waiting AS (
+      SELECT left_id, right_id FROM registry.open_pair
+      WHERE left_id = ANY ($2) OR right_id = ANY ($2)
+      UNION ALL
+      SELECT left_key, right_key FROM duplicates.possible WHERE band = 'automatic'),
+    barred AS (
+      SELECT left_id AS household_id FROM waiting
+      UNION SELECT right_id FROM waiting
+      UNION SELECT household_id FROM registry.withdrawn)
+    SELECT count(DISTINCT line_no) FROM (
+      SELECT l.line_no FROM payments.line l JOIN barred USING (household_id)
+      WHERE l.plan_id = $1 AND l.stopped IS NULL
+      UNION ALL
+      SELECT l.line_no FROM payments.line l
+      JOIN payments.paid_as_other o USING (cycle_id, household_id)
+      JOIN payments.signature s ON s.plan_id = o.plan_id AND s.act = 'released'
+      WHERE l.plan_id = $1 AND l.stopped IS NULL) found $q$
+    INTO found USING NEW.plan_id, coalesce(sharing, '{}');
+  IF found > 0 THEN
+    PERFORM books.refuse('plan_duplicates', jsonb_build_object('plan', NEW.plan_id, 'lines', found),
+      'Cancel the plan and prepare it again.');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER check_duplicates BEFORE INSERT ON payments.signature
+  FOR EACH ROW EXECUTE FUNCTION payments.check_duplicates();
 
 -- A plan does not leave with a line that another agency's assistance stops, or pays too much of.
 CREATE FUNCTION payments.check_overlaps() RETURNS trigger LANGUAGE plpgsql

@@ -4,7 +4,8 @@ Every refusal and every finding in the five packages is a `Problem`: a stable co
 sentence and a remedy, defined once at the top of the module that raises it. This module stands in
 `ledgers` because it is the lowest package and everything above must speak the same way.
 
-* A *refusal* ends a command: nothing was written.
+* A *refusal* ends a command: nothing was written. Where its problem `keeps`, what was found on the
+  way is kept, so that people can act on it.
 * A *finding* is a problem in an input, with its place; the rest of the input goes on.
 
 Sentences and remedies are `str.format` templates over the facts given when the problem is raised;
@@ -78,7 +79,7 @@ class Problem:
 
     Arguments: `code` is snake_case and never changes its meaning; `sentence` and `remedy` are
     `str.format` templates; `answer` says how a command that raises it ends; `weight` says what a
-    finding of it does to its record.
+    finding of it does to its record; `keeps` that a refusal leaves what was recorded before it.
     """
 
     code: str
@@ -86,6 +87,7 @@ class Problem:
     remedy: str
     answer: Answer = Answer.REFUSED
     weight: Weight = Weight.DOUBTFUL
+    keeps: bool = False
 
     @property
     def general(self) -> tuple[str, str]:
@@ -147,7 +149,7 @@ class Finding:
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
-    """A command understood and not carried out; nothing was written.
+    """A command understood and not carried out; nothing was written unless the problem keeps it.
 
     Holds the `problem`, its `facts` and, where an input had many problems, all `findings`.
     """

@@ -11,7 +11,7 @@ from cva.cli import instructions, stops
 from cva.cli.cycles import DATE, LINES
 from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import Session, open_session
-from cva.payments import approving, observing, planning, releasing, sending, settling
+from cva.payments import approving, linkage, observing, planning, releasing, sending, settling
 from cva.payments.planning import Plan, Terms
 from cva.programmes.publishing import load_cycle, programme_of
 from ledgers.problems import Problem, counted
@@ -46,6 +46,8 @@ def prepare(
             conn, cycle, terms, person_id=session.person_id, at=session.clock.now(),
             key=key or f"prepare:{cycle}:{session.today}", progress=progress,
         )  # fmt: skip
+        unseen = linkage.not_linked(conn, plan.plan_id)
+    _warn_of_unseen(unseen)
     show_plans([plan], shape)
 
 
@@ -65,6 +67,8 @@ def follow_up(
             conn, parent, terms, person_id=session.person_id, at=session.clock.now(),
             key=key or f"follow-up:{plan}:{session.today}", progress=progress,
         )  # fmt: skip
+        unseen = linkage.not_linked(conn, made.plan_id)
+    _warn_of_unseen(unseen)
     show_plans([made], shape)
 
 
@@ -79,10 +83,11 @@ def list_plans(cycle: str, shape: Shape = typer.Option(Shape.TABLE, "--format"))
 
 @app.command("show")
 def show_plan(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
-    """Show a plan: control totals, signatures, states of its lines, stops, files."""
+    """Show a plan: control totals, signatures, states of its lines, stops, files, linkage."""
     session = open_session()
     with session.reading() as conn:
         found = planning.load(conn, plan)
+        unseen = linkage.not_linked(conn, plan)
         states = conn.execute(
             "SELECT state, coalesce(stopped, ''), count(*), sum(amount_minor)::bigint,"
             " sum(people)::bigint FROM payments.line_state WHERE plan_id = %s"
@@ -112,6 +117,7 @@ def show_plan(plan: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -
         Part("files", ["file", "message", "lines", "amount", "sha256", "answer"],
              [(file, message, count, Money(minor, currency), (sha or "")[:16], answer)
               for file, message, count, minor, sha, answer in files]),
+        Part("linkage", ["not compared"], [(unseen,)]),
     ]  # fmt: skip
     show_parts(parts, shape)
 
@@ -255,9 +261,19 @@ def plan_rows(plans: Sequence[Plan]) -> list[tuple[Cell, ...]]:
 def _show_control_totals(session: Session, plan_id: str) -> None:
     with session.reading() as conn:
         plan = planning.load(conn, plan_id)
+        unseen = linkage.not_linked(conn, plan_id)
+    _warn_of_unseen(unseen)
     warn(
         f"{counted(plan.lines - plan.stopped_lines, 'line', 'lines')} to pay,"
         f" {plan.stopped_lines:,} stopped, {Money(plan.total_minor, plan.currency)},"
         f" {counted(plan.people, 'person', 'people')},"
         f" digest {plan.digest.hex()[:16]}"
     )
+
+
+def _warn_of_unseen(households: int) -> None:
+    if households:
+        warn(
+            f"{counted(households, 'household', 'households')} of the plan no linkage run has seen:"
+            " of these only equal numbers were compared. `cva duplicates find` looks for the rest."
+        )

@@ -127,12 +127,23 @@ def engine_at(url: URL) -> Engine:
 def transaction(engine: Engine) -> Iterator[psycopg.Connection]:
     """Give a connection in a transaction: committed at the end, rolled back on any exception.
 
+    A refusal whose problem `keeps` is no such exception: what was recorded before it is committed.
+
     Raises the designed refusal of what the database refused (also at commit), `database_gone`,
     `database_not_permitted`, `database_not_set_up` and `disk_full`; any other database error
     without its text.
     """
-    with understood(), engine.begin() as connection, _cut_by_ctrl_c(connection):
-        yield driver_of(connection.connection.driver_connection)
+    with understood():
+        kept: Refusal | None = None
+        with engine.begin() as connection, _cut_by_ctrl_c(connection):
+            try:
+                yield driver_of(connection.connection.driver_connection)
+            except (Refusal, psycopg.Error) as error:
+                kept = error if isinstance(error, Refusal) else refusal_of(error)
+                if kept is None or not kept.problem.keeps:
+                    raise
+        if kept is not None:
+            raise kept
 
 
 @contextmanager

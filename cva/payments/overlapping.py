@@ -41,12 +41,13 @@ PLAN_OVERLAPS = Problem(
     "plan_overlaps",
     "{lines:line|lines} of the plan {plan} would give what another agency gives the same people.",
     "Cancel the plan and prepare it again: these lines stop, or pay what is left.",
+    keeps=True,  # what was found, for people to override, tell and hear about
 )
 LISTS_NOT_MATCHED = Problem(
     "lists_not_matched",
     "{households:household of the plan was|households of the plan were} not compared"
     " with the lists of other agencies.",
-    "Run `cva overlap match`, then prepare again.",
+    "Run `cva overlap match`, then prepare or release again.",
 )
 
 _EMPTY = """
@@ -55,11 +56,13 @@ _EMPTY = """
       payable_minor bigint) ON COMMIT DROP
 """
 _UNMATCHED = """
-    SELECT count(*) FROM candidate c, (
-      SELECT last_version_id, last_list_id FROM duplicates.run WHERE scope = 'lists'
-      ORDER BY at DESC, run_id DESC LIMIT 1) r
-    WHERE c.version_id > r.last_version_id
-       OR r.last_list_id < (SELECT max(list_id COLLATE "C") FROM duplicates.list) COLLATE "C"
+    SELECT count(*) FROM candidate c LEFT JOIN (
+      SELECT last_version_id, last_list_id, at FROM duplicates.run WHERE scope = 'lists'
+      ORDER BY at DESC, run_id DESC LIMIT 1) r ON true
+    LEFT JOIN duplicates.restored b ON b.household_id = c.household_id AND b.at >= r.at
+    WHERE EXISTS (SELECT FROM duplicates.list)
+      AND (b.at IS NOT NULL OR (c.version_id <= r.last_version_id AND r.last_list_id COLLATE "C"
+           >= (SELECT max(list_id COLLATE "C") FROM duplicates.list)) IS NOT TRUE)
 """
 # People of other agencies who are, or may be, people of the candidates.
 _LINKS = """
@@ -198,9 +201,7 @@ def judge(conn: Connection, cycle_id: str, at: datetime, *, due: datetime) -> No
     conn.execute(_EMPTY)
     if not _is_concerned(conn, cycle_id):
         return
-    unmatched = conn.execute(_UNMATCHED).fetchone()
-    if unmatched is None or unmatched[0]:
-        raise LISTS_NOT_MATCHED.refusal(households=unmatched[0] if unmatched else "all")
+    _require_matched(conn)
     values = {
         "cycle": cycle_id, "at": at, "due": due, "status": "planned", "committed": None,
     }  # fmt: skip
@@ -211,7 +212,8 @@ def judge(conn: Connection, cycle_id: str, at: datetime, *, due: datetime) -> No
 def look_again(conn: Connection, plan_id: str, cycle_id: str, at: datetime) -> None:
     """Judge the lines of a plan that is about to leave, as committed when they were approved.
 
-    What is found is recorded; the release then refuses a plan that overlaps.
+    What is found is recorded and kept, also where the release then refuses a plan that overlaps.
+    Raises `lists_not_matched`.
     """
     if not _is_concerned(conn, cycle_id):
         return
@@ -220,6 +222,7 @@ def look_again(conn: Connection, plan_id: str, cycle_id: str, at: datetime) -> N
         (plan_id,),
     ).fetchone()
     conn.execute(_LINES_OF_PLAN, {"plan": plan_id})
+    _require_matched(conn)
     policy = policies.in_force(conn)
     values = {
         "cycle": cycle_id, "at": at, "due": policy.hold.until(at.astimezone(ZONE)),
@@ -237,6 +240,12 @@ def _is_concerned(conn: Connection, cycle_id: str) -> bool:
         (cycle_id,),
     ).fetchone()
     return bool(row and row[0])
+
+
+def _require_matched(conn: Connection) -> None:
+    unmatched = conn.execute(_UNMATCHED).fetchone()
+    if unmatched is None or unmatched[0]:
+        raise LISTS_NOT_MATCHED.refusal(households=unmatched[0] if unmatched else "all")
 
 
 def _judge(conn: Connection, values: Mapping[str, object]) -> None:

@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from cva import acts, staff
 from cva.clock import ZONE
 from cva.identifiers import new_id
-from cva.payments import overlapping, stopping
+from cva.payments import linkage, overlapping, stopping
 from cva.progress import Progress, stages
 from cva.registry import policies
 from ledgers.problems import Answer, Problem
@@ -35,6 +35,7 @@ NOTHING_TO_PAY = Problem(
     "nothing_to_pay",
     "No household of the cycle {cycle} is left to pay.",
     "Every selected household has a line already; follow up on failed lines instead.",
+    keeps=True,  # deadlines that began or ended, and what was found
 )
 ALREADY_PAID_OR_PENDING = Problem(
     "already_paid_or_pending",
@@ -135,7 +136,7 @@ _SELECTED = sql.SQL("""
     CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS
     SELECT d.household_id, d.version_id, 'regular' AS kind,
            coalesce(latest.attempt, 0) + 1 AS attempt, d.amount_minor, d.people, d.people_from,
-           d.rank
+           d.rank, NULL::text AS stopped_for
     FROM assessment.served d
     CROSS JOIN LATERAL (
         SELECT max(l.attempt) AS attempt, bool_and(c.plan_id IS NOT NULL) AS cancelled
@@ -147,9 +148,13 @@ _SELECTED = sql.SQL("""
 _FAILED = sql.SQL("""
     CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS
     WITH latest AS (
-        SELECT l.*, s.amount_minor AS shortfall_minor
+        SELECT l.*, s.amount_minor AS shortfall_minor,
+               CASE WHEN l.state = 'stopped' AND c.plan_id IS NULL
+                     AND e.kind IS DISTINCT FROM 'lapsed' THEN l.stopped END AS stopped_for
         FROM (SELECT DISTINCT ON (household_id, kind) * FROM payments.line_state
               WHERE cycle_id = %(cycle)s ORDER BY household_id, kind, attempt DESC) l
+        LEFT JOIN payments.cancellation c USING (plan_id)
+        LEFT JOIN payments.stop_end e USING (plan_id, line_no)
         LEFT JOIN LATERAL (
             SELECT amount_minor FROM payments.line n
             WHERE (n.cycle_id, n.household_id, n.kind, n.attempt)
@@ -160,11 +165,11 @@ _FAILED = sql.SQL("""
                amount_minor - loaded_minor + returned_minor
                  - CASE WHEN kind = 'regular' AND loaded_minor BETWEEN 1 AND amount_minor - 1
                         THEN coalesce(shortfall_minor, 0) ELSE 0 END AS amount_minor,
-               people, people_from, line_no AS rank
+               people, people_from, line_no AS rank, stopped_for
         FROM latest WHERE state IN ('stopped', 'voided', 'returned', 'cancelled')
         UNION ALL
         SELECT household_id, NULL, 'shortfall', 1, amount_minor - loaded_minor, people, people_from,
-               line_no
+               line_no, NULL
         FROM latest WHERE kind = 'regular' AND state = 'loaded' AND loaded_minor < amount_minor
           AND shortfall_minor IS NULL) failed
     WHERE amount_minor > 0
@@ -174,7 +179,8 @@ _FAILED = sql.SQL("""
 _CANDIDATES = sql.SQL("""
     CREATE TEMPORARY TABLE candidate ON COMMIT DROP AS
     SELECT household_id, coalesce(v.version_id, w.version_id) AS version_id,
-           v.version_id IS NULL AS withdrawn, kind, attempt, amount_minor, people, people_from, rank
+           v.version_id IS NULL AS withdrawn, kind, attempt, amount_minor, people, people_from,
+           rank, stopped_for
     FROM wanted w LEFT JOIN registry.live v USING (household_id)
     WHERE coalesce(v.version_id, w.version_id) IS NOT NULL
 """)
@@ -191,7 +197,7 @@ _LINES = sql.SQL("""
              CASE WHEN s.reason IS NULL THEN s.payable_minor END AS payable_minor
       FROM candidate c JOIN stop s USING (household_id, kind)
       JOIN registry.version v USING (version_id)
-      WHERE %(keep_stopped)s OR s.reason IS NULL) numbered
+      WHERE s.reason IS NULL OR s.reason IS DISTINCT FROM c.stopped_for) numbered
     ORDER BY line_no
 """)
 
@@ -236,7 +242,8 @@ def prepare(
 
     Returns the plan; the same key again returns the same plan. `progress` is told how often a
     wanted line has gone through one of the stages. Raises `run_not_found`,
-    `nothing_to_pay`, `role_missing`, `cycle_closed`.
+    `nothing_to_pay`, which keeps what was found, `restored_not_linked`, `role_missing`,
+    `cycle_closed`.
     """
     staff.require(conn, person_id, "programme")
     run = conn.execute(
@@ -263,7 +270,9 @@ def prepare_follow_up(
     """Lock a follow-up of the failed lines of the parent's cycle whose reason to stop is gone.
 
     Takes voided, returned and cancelled lines, stopped lines whose reason no longer stands, and
-    what a short load left open. Raises `nothing_to_pay`, `role_missing`, `cycle_closed`.
+    what a short load left open. What cannot be paid now either stands in it as stopped, unless it
+    waits already for the same cause. Raises `nothing_to_pay`, which keeps what was found,
+    `restored_not_linked`, `role_missing`, `cycle_closed`.
     """
     staff.require(conn, person_id, "programme")
     draft = _Draft(parent.cycle_id, parent.run_id, parent.plan_id, terms, person_id, at)
@@ -321,13 +330,13 @@ def _lock(
         "parent": draft.parent_plan_id, "provider": draft.terms.provider,
         "currency": draft.terms.currency, "destination": draft.terms.destination,
         "execute_on": draft.terms.execute_on, "person": draft.person_id, "at": draft.at, "due": due,
-        "keep_stopped": draft.parent_plan_id is None,
     }  # fmt: skip
     through = stages(progress, _STAGES, conn.execute(source, values).rowcount)
     next(through)
     conn.execute("ANALYZE wanted")
     conn.execute(_CANDIDATES)
     conn.execute("ANALYZE candidate")
+    linkage.require_restored_linked(conn)
     next(through)
     overlapping.judge(conn, draft.cycle_id, draft.at, due=due)
     conn.execute(stopping.STOPS, values)

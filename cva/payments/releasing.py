@@ -32,6 +32,12 @@ NOTHING_TO_RELEASE = Problem(
     "Every line of the plan {plan} is stopped.",
     "Decide about the stopped lines, then prepare a follow-up.",
 )
+PLAN_DUPLICATES = Problem(
+    "plan_duplicates",
+    "{lines:line|lines} of the plan {plan} would pay a registration that was merged into another,"
+    " that may for certain be another one's, or whose household is paid as another one.",
+    "Cancel the plan and prepare it again: these lines stop until people have decided.",
+)
 
 _STAGES = 2  # its money is on hold, it stands in a file
 _HOLDS = sql.SQL("""
@@ -83,8 +89,8 @@ def release(
 
     The same person again gets the same answer. `progress` is told how often a line has gone through
     one of the two stages. Raises `approvals_missing`, `preparer_may_not_sign`,
-    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`, `plan_overlaps`,
-    `commitment_missing`.
+    `signed_already`, `account_limit` (the float is too small), `plan_cancelled`,
+    `plan_duplicates`, `commitment_missing`, and `plan_overlaps`, which keeps what was found.
     """
     plan = planning.load(conn, plan_id)
     key, body = f"release:{plan_id}:{person_id}", {"digest": plan.digest.hex()}
@@ -95,7 +101,10 @@ def release(
         raise NOTHING_TO_RELEASE.refusal(plan=plan_id)
     stopping.end_overdue(conn, plan.cycle_id, at)
     overlapping.look_again(conn, plan_id, plan.cycle_id, at)
-    sign(conn, plan, "released", person_id=person_id, passphrase=passphrase, reason=reason, at=at)
+    with conn.transaction():  # what was just found outlives the refusal it leads to
+        sign(
+            conn, plan, "released", person_id=person_id, passphrase=passphrase, reason=reason, at=at
+        )
     lines = plan.lines - plan.stopped_lines
     through = stages(progress, _STAGES, lines)
     _hold_lines(conn, plan, accounts_of(conn, plan), person_id, at)

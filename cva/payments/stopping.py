@@ -3,6 +3,7 @@
 Reasons for stopping a line, in order of precedence:
 
 * `withdrawn` - the registration was merged into another;
+* `paid_as_other` - another registration, merged with this one, is paid in the cycle or may yet be;
 * `duplicate` - the same valid strong identifier stands in another live household, undecided;
 * `other_agency` - another agency gives the same, for certain;
 * `no_consent` - consent was refused;
@@ -69,6 +70,7 @@ STOPS = sql.SQL("""
     reasoned AS (
       SELECT c.household_id, c.kind, o.payable_minor,
         CASE WHEN c.withdrawn THEN 'withdrawn'
+             WHEN f.household_id IS NOT NULL THEN 'paid_as_other'
              WHEN p.household_id IS NOT NULL OR m.certain THEN 'duplicate'
              WHEN o.cause = 'other_agency' THEN o.cause
              WHEN v.consent_given IS FALSE THEN 'no_consent'
@@ -83,6 +85,8 @@ STOPS = sql.SQL("""
       JOIN registry.version v USING (version_id)
       LEFT JOIN (SELECT left_id AS household_id FROM pair UNION SELECT right_id FROM pair) p
         ON p.household_id = c.household_id
+      LEFT JOIN (SELECT DISTINCT household_id FROM payments.paid_as_other
+                 WHERE cycle_id = %(cycle)s) f ON f.household_id = c.household_id
       LEFT JOIN waiting m ON m.household_id = c.household_id
       LEFT JOIN overlapping o ON (o.household_id, o.kind) = (c.household_id, c.kind)
       LEFT JOIN registry.identifier i
@@ -141,6 +145,7 @@ _WAITING = """
         OR EXISTS (SELECT FROM maybe p
                    WHERE p.band = 'automatic' AND l.household_id IN (p.left_key, p.right_key))
       WHEN 'withdrawn' THEN false
+      WHEN 'paid_as_other' THEN false
       WHEN 'possible_overlap' THEN EXISTS (
         SELECT FROM duplicates.overlap_now o
         WHERE (o.cycle_id, o.household_id, o.kind) = (l.cycle_id, l.household_id, l.kind)

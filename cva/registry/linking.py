@@ -5,7 +5,8 @@ each pair with its band, its pieces and the evidence it rests on, under the mode
 A pair that was found before on the same evidence is not a new question; a run says that it saw it.
 
 * *whole*: everybody with everybody, and a model learned from them;
-* *new*: the registrations since the last run against all others, with its model;
+* *new*: the registrations that the last run did not see (new, corrected, or back from a merge
+  that was undone) against all others, with its model;
 * *lists*: the people of other agencies against our own, with its model.
 
 Names are in memory only. The run may take long, so it reads in one transaction and records in
@@ -73,7 +74,7 @@ _SEEN = """
 
 
 _LAST = """
-    SELECT m.document, r.last_version_id FROM duplicates.run r
+    SELECT m.document, r.last_version_id, r.at FROM duplicates.run r
     JOIN duplicates.model m USING (model_sha256) WHERE r.scope <> 'lists'
     ORDER BY r.at DESC, r.run_id DESC LIMIT 1
 """
@@ -83,7 +84,7 @@ class Scope(StrEnum):
     """Who is linked with whom."""
 
     WHOLE = "whole"  # everybody
-    NEW = "new"  # registrations since the last run, with all others and each other
+    NEW = "new"  # registrations that the last run did not see, with all others and each other
     LISTS = "lists"  # other agencies' people with ours
 
 
@@ -107,6 +108,7 @@ class _People:
     model: Model | None
     last_version_id: int
     last_list_id: str | None
+    read_at: datetime  # what was recorded from then on, the run does not know
 
     @property
     def count(self) -> int:
@@ -139,7 +141,7 @@ def run(
         staff.require(conn, person_id, staff.Role.PROGRAMME)
         check_bound(conn, vault)
         run_id = new_id("lnk", clock.now())
-        people = _read(conn, vault, scope)
+        people = _read(conn, vault, scope, clock.now())
         acts.record(
             conn, key=f"read:{run_id}", verb="read_people", object_id=run_id,
             body={"scope": scope.value, "people": people.count}, person_id=person_id,
@@ -162,23 +164,24 @@ def last_model(conn: Connection) -> Model | None:
     return None if before is None else _model(before[0])
 
 
-def _read(conn: Connection, vault: Vault, scope: Scope) -> _People:
+def _read(conn: Connection, vault: Vault, scope: Scope, at: datetime) -> _People:
     row = conn.execute("SELECT coalesce(max(version_id), 0) FROM registry.version").fetchone()
     newest = int(row[0]) if row else 0
     listed = conn.execute('SELECT max(list_id COLLATE "C") FROM duplicates.list').fetchone()
     last_list = listed[0] if listed else None
     if scope is Scope.WHOLE:
-        return _People(persons.registered(conn, vault), None, None, newest, last_list)
+        return _People(persons.registered(conn, vault), None, None, newest, last_list, at)
     before = conn.execute(_LAST).fetchone()
     if scope is Scope.LISTS:
         model = _model(before[0]) if before else None
         held, theirs = persons.registered(conn, vault), persons.listed(conn, vault)
-        return _People(held, theirs, model, newest, last_list)
+        return _People(held, theirs, model, newest, last_list, at)
     if before is None:
         raise NOT_LINKED_YET.refusal()
-    held = persons.registered(conn, vault, until=before[1])
-    arriving = persons.registered(conn, vault, after=before[1])
-    return _People(held, arriving, _model(before[0]), newest, last_list)
+    document, last_version, last_at = before
+    held = persons.seen(conn, vault, last_version, last_at)
+    arriving = persons.unseen(conn, vault, last_version, last_at)
+    return _People(held, arriving, _model(document), newest, last_list, at)
 
 
 def _model(document: Mapping[str, object]) -> Model:
@@ -309,7 +312,7 @@ def _record(
         "INSERT INTO duplicates.run (run_id, scope, model_sha256, last_version_id, last_list_id,"
         " people, pairs, fresh, person_id, at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (run_id, scope.value, digest, people.last_version_id, people.last_list_id, people.count,
-         pairs, fresh, person_id, at),
+         pairs, fresh, person_id, people.read_at),
     )  # fmt: skip
     conn.execute("SELECT duplicates.analyse()")
     acts.record(

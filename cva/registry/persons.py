@@ -9,6 +9,7 @@ it is seen and nothing of it can be guessed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 
 import pyarrow as pa
@@ -27,7 +28,10 @@ _REGISTERED = """
       FROM registry.member WHERE version_id = v.version_id) m
     WHERE {}
 """
-_ALL = "v.version_id > %s AND (%s OR v.version_id <= %s)"
+_ALL = "true"
+# A run sees the latest version of what is live; a merge that is reversed later makes it live again.
+_SEEN = """v.version_id <= %s AND v.household_id NOT IN (
+      SELECT household_id FROM duplicates.restored WHERE at >= %s)"""
 _SOME = "v.household_id = ANY (%s)"
 # The newest that each agency says of a person.
 _LISTED = """
@@ -42,12 +46,20 @@ _FIELDS = tuple(PERSON.names)
 _COMPARED = tuple(name for name in _FIELDS if name not in ("record_id", "household_id"))
 
 
-def registered(
-    conn: Connection, vault: Vault, *, after: int = 0, until: int | None = None
-) -> pa.Table:
-    """Return the people of all live registrations with a version above `after`, up to `until`."""
-    values = (after, until is None, until or 0)
-    return table_of(_registered(conn, vault, _REGISTERED.format(_ALL), values))
+def registered(conn: Connection, vault: Vault) -> pa.Table:
+    """Return the people of all live registrations."""
+    return table_of(_registered(conn, vault, _REGISTERED.format(_ALL), ()))
+
+
+def seen(conn: Connection, vault: Vault, last_version_id: int, at: datetime) -> pa.Table:
+    """Return the people that a run saw which read the registry at `at`, up to that version."""
+    return table_of(_registered(conn, vault, _REGISTERED.format(_SEEN), (last_version_id, at)))
+
+
+def unseen(conn: Connection, vault: Vault, last_version_id: int, at: datetime) -> pa.Table:
+    """Return the people of the live registrations that such a run did not see."""
+    query = _REGISTERED.format(f"NOT ({_SEEN})")
+    return table_of(_registered(conn, vault, query, (last_version_id, at)))
 
 
 def registered_in(conn: Connection, vault: Vault, households: Sequence[str]) -> pa.Table:

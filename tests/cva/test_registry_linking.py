@@ -209,6 +209,31 @@ def test_unmerging_restores_both_people_and_their_history(twice: Desk) -> None:
     assert (again.left_key, again.right_key, again.state) == (left, right, "open")
 
 
+def test_registration_that_comes_back_after_a_run_is_compared_by_the_next_one(twice: Desk) -> None:
+    (question,) = twice.queue()
+    left, right = question.left_key, question.right_key
+    twice.merge(left, right, kept=left)
+    assert twice.link().pairs == 0  # of everybody: the other stands for nothing
+    twice.unmerge(left, right)
+    assert twice.queue() == []
+
+    assert twice.link(Scope.NEW).people == 5
+
+    (again,) = twice.queue()
+    assert (again.left_key, again.right_key) == (left, right)
+    twice.link(Scope.NEW)
+    assert len(twice.queue()) == 1
+
+
+def test_pair_that_a_correction_unmakes_is_asked_about_no_more(twice: Desk) -> None:
+    assert len(twice.queue()) == 1
+    stranger = {**LATIN, "given_name": "Samar", "family_name": "Qasim", "birth_date": "1951-02-03"}
+    twice.take(record("2", "r2", fields=OTHER_PHONE, members=[stranger]))
+    assert len(twice.queue()) == 1  # nobody has compared the correction yet
+    twice.link(Scope.NEW)
+    assert twice.queue() == []
+
+
 def test_a_person_of_two_households_is_merged_without_the_households(twice: Desk) -> None:
     (question,) = twice.queue()
     people = [

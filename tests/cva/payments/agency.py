@@ -384,13 +384,16 @@ class Agency:
         with transaction(self.engine) as conn:
             duplicates.merge(conn, left, right, person_id=self.id_of(by), at=self.clock.now())
 
-    def take_list(self, rows: Iterable[Mapping[str, str]], agency: str = "KIZILAY") -> ListSummary:
+    def take_list(
+        self, rows: Iterable[Mapping[str, str]], agency: str = "KIZILAY", *, matched: bool = True
+    ) -> ListSummary:
         """Let Amal import another agency's list, and match its people with ours."""
         path = self.folder / f"{agency}-{self.clock.now():%H%M%S}.csv"
         write_list(path, rows)
         mapping = ListMapping(agency=agency)
         taken = import_list(self.engine, VAULT, self.clock, self.id_of("amal"), path, mapping)
-        self.link(Scope.LISTS)
+        if matched:
+            self.link(Scope.LISTS)
         return taken
 
     def link(self, scope: Scope = Scope.WHOLE) -> linking.Run:

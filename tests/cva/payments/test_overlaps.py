@@ -10,7 +10,7 @@ from adapters.assistance import ListMapping
 from cva.database.connect import transaction
 from cva.payments import planning, stopping
 from cva.payments.planning import Plan
-from cva.registry import exporting, overlaps, policies
+from cva.registry import duplicates, exporting, overlaps, policies
 from cva.registry.duplicates import Verdict
 from cva.registry.linking import Scope
 from cva.registry.lists import import_list
@@ -193,9 +193,55 @@ def test_list_that_comes_before_the_release_is_looked_at_then(agency: Agency) ->
     agency.take_list([row(LAYLA.name, id_type="tr_foreigner_id", id_number=LAYLA_ID)])
     with pytest.raises(Refusal, match="plan_overlaps: 1 line "):
         agency.release(plan)
+    assert findings(agency) == {LAYLA.name: ("stop", "same_need", "confirmed")}  # kept, to act on
     agency.cancel(plan)
     agency.released(agency.prepare(key="again"))
     assert causes(agency) == {LAYLA.name: "other_agency"}
+
+
+def test_what_the_release_found_is_overridden_by_two_and_leaves(agency: Agency) -> None:
+    plan = agency.approved(agency.prepare())
+    agency.take_list([row(LAYLA.name, id_type="tr_foreigner_id", id_number=LAYLA_ID)])
+    with pytest.raises(Refusal, match="plan_overlaps: 1 line "):
+        agency.release(plan)
+    for login in ("amal", "deniz"):
+        act(agency, LAYLA.name, Action.OVERRIDE, "wrong-match", login)
+    assert agency.release(plan).lines == 5
+
+
+def test_plan_does_not_leave_before_a_list_was_matched(agency: Agency) -> None:
+    plan = agency.approved(agency.prepare())
+    rows = [row(LAYLA.name, id_type="tr_foreigner_id", id_number=LAYLA_ID)]
+    agency.take_list(rows, matched=False)
+    with pytest.raises(Refusal, match="lists_not_matched: 5 households"):
+        agency.release(plan)
+    agency.link(Scope.LISTS)
+    with pytest.raises(Refusal, match="plan_overlaps: 1 line "):
+        agency.release(plan)
+
+
+def test_registration_that_came_back_is_matched_with_the_lists_again(agency: Agency) -> None:
+    layla, yusuf, *_ = agency.register(
+        [replace(house, id_number=LAYLA_ID) for house in HOUSES[:2]] + HOUSES[2:], "2"
+    )
+    agency.merge(layla, yusuf, kept=layla)
+    agency.take_list(LIST)
+    with transaction(agency.engine) as conn:
+        for login in ("amal", "deniz"):
+            duplicates.unmerge(
+                conn, layla, yusuf, "both came", person_id=agency.id_of(login),
+                at=agency.clock.now(),
+            )  # fmt: skip
+    with pytest.raises(Refusal, match="lists_not_matched: 1 household "):
+        agency.prepare()
+    agency.link(Scope.LISTS)
+    agency.prepare()
+
+
+def test_plan_waits_for_the_first_list_to_be_matched(agency: Agency) -> None:
+    agency.take_list(LIST, matched=False)
+    with pytest.raises(Refusal, match="lists_not_matched: 6 households"):
+        agency.prepare()
 
 
 def test_what_they_committed_after_us_is_theirs_to_stop(agency: Agency) -> None:

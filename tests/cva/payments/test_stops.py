@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from adapters.simulators.card_processor import CardProcessor
 from cva.database.connect import transaction
 from cva.identifiers import new_id
 from cva.payments import planning, stopping
@@ -249,3 +250,52 @@ def test_database_makes_nothing_lapse_that_is_not_possible(doubted: Agency) -> N
         doubted.raw(stop.format("'no_consent'", "true", ""), plan=plan.plan_id)
     with pytest.raises(Refusal, match="stop_without_stopped_line"):
         doubted.raw(stop.format("'no_consent'", "false", ""), plan=plan.plan_id)
+
+
+def test_failed_payment_that_cannot_be_made_again_is_stopped_visibly(
+    cards: Agency, processor: CardProcessor
+) -> None:
+    plan = cards.released(cards.prepare())
+    cards.send(plan)
+    processor.run_once()
+    cards.collect()
+    cards.settle(plan)
+    assert cards.states(plan)[YUSUF] == "voided"
+    link(cards, YUSUF, "Maryam Aziz")
+
+    late = cards.follow_up(plan)
+
+    assert cards.states(late)[YUSUF] == "stopped"
+    yusuf = stops(cards)[YUSUF]
+    assert (yusuf.cause, yusuf.owner, yusuf.state) == ("possible_duplicate", "programme", "waiting")
+    with pytest.raises(Refusal, match="nothing_to_pay"):
+        cards.follow_up(plan, key="again")  # it waits already, for the same cause
+    cards.clock.moment = yusuf.due_at
+    assert set(cards.states(cards.follow_up(plan, key="due"))) == {YUSUF}
+
+
+def test_clock_begins_and_ends_also_where_nothing_is_left_to_pay(
+    doubted: Agency, plan: Plan
+) -> None:
+    decide_different(doubted, LAYLA, YUSUF)
+    late = doubted.follow_up(plan, key="late")
+    doubted.cancel(late)
+    link(doubted, LAYLA, YUSUF, token=2)
+    doubted.clock.moment = datetime(2026, 3, 10, 9, tzinfo=UTC)
+    again = doubted.follow_up(plan, key="again")
+    assert (again.lines, again.stopped_lines) == (2, 2)
+    due = stops(doubted)[LAYLA].due_at
+    doubted.clock.moment = datetime(2026, 3, 11, 9, tzinfo=UTC)
+    with pytest.raises(Refusal, match="nothing_to_pay"):
+        doubted.follow_up(plan, key="soon")
+    doubted.clock.moment = datetime(2026, 3, 30, 9, tzinfo=UTC)
+    assert stops(doubted)[LAYLA].due_at == due
+    assert set(doubted.states(doubted.follow_up(plan, key="due"))) == {LAYLA, YUSUF}
+
+
+def test_deadlines_that_passed_are_kept_where_nothing_is_left_to_pay(cards: Agency) -> None:
+    plan = cards.prepare()
+    cards.clock.moment = datetime(2026, 3, 10, 9, tzinfo=UTC)
+    with pytest.raises(Refusal, match="nothing_to_pay"):
+        cards.follow_up(plan)
+    assert ends(cards) == {("no_destination", "escalated")}
