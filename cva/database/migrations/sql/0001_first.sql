@@ -3746,8 +3746,10 @@ CREATE VIEW duplicates.covered AS
   FROM duplicates.current p JOIN duplicates.standing d
     ON d.left_key = p.left_key AND d.right_key = p.right_key AND p.evidence = ANY (d.evidence);
 
--- Two households of ours that linkage asks about: possible as long as nobody decided about them,
--- or about every one of the people that they seem to have in common. An instrument is no identity.
+-- Two households of ours that linkage asks about: possible as long as nobody decided that they are
+-- different, or that every one of the people that they seem to have in common is another. People who
+-- are the same in both free only a household that shares one of them and no more: from there on they
+-- count once. An instrument is no identity.
 CREATE VIEW duplicates.possible AS
   SELECT p.pair_id, p.left_key, p.right_key, p.band, p.likeness, p.shared, p.evidence
   FROM duplicates.current p
@@ -3765,8 +3767,48 @@ CREATE VIEW duplicates.possible AS
                  AND duplicates.household_of(m.right_key) = p.right_key
                  AND NOT EXISTS (
                    SELECT FROM duplicates.covered c WHERE c.pair_id = m.pair_id
-                     AND (c.verdict = 'different' OR EXISTS (
-                       SELECT FROM duplicates.merge g WHERE g.decision_id = c.decision_id)))));
+                     AND (c.verdict = 'different'
+                          OR p.likeness IN ('shared_member', 'collector_twice')
+                             AND p.band = 'review' AND EXISTS (
+                               SELECT FROM duplicates.merge g
+                               WHERE g.decision_id = c.decision_id)))));
+
+-- What a registration said of one of its people at a moment.
+CREATE FUNCTION duplicates.said_of(key text, moment timestamptz)
+RETURNS TABLE (sex text, birth_date date) LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT m.sex, m.birth_date FROM registry.member m
+  WHERE m.member_no = split_part(key, '/', 2)::integer AND m.version_id = (
+    SELECT v.version_id FROM registry.version v JOIN registry.import i USING (import_id)
+    WHERE v.household_id = split_part(key, '/', 1) AND i.at <= moment
+    ORDER BY v.version_id DESC LIMIT 1)
+$$;
+
+-- People on two rosters whom two people merged, as it stood at a moment: who is gone counts in the
+-- household of the one who is kept. Not where that one stands in no live registration any more, and
+-- not where the number has come to mean somebody else: nobody is left out of both.
+CREATE FUNCTION registry.counted_elsewhere(known_at timestamptz)
+RETURNS TABLE (household_id text, member_no integer, sex text, birth_date date)
+LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  WITH RECURSIVE standing AS (
+    SELECT g.gone_key, g.kept_key, g.at FROM duplicates.merge g
+    WHERE g.at <= known_at AND NOT EXISTS (
+      SELECT FROM duplicates.unmerge u WHERE u.merge_id = g.merge_id AND u.at <= known_at)),
+  chain AS (
+    SELECT gone_key, kept_key, at AS gone_at, at AS kept_at FROM standing
+    WHERE position('/' IN gone_key) > 0
+    UNION ALL
+    SELECT c.gone_key, s.kept_key, c.gone_at, s.at
+    FROM chain c JOIN standing s ON s.gone_key = c.kept_key)
+  SELECT split_part(c.gone_key, '/', 1), split_part(c.gone_key, '/', 2)::integer,
+         was.sex, was.birth_date
+  FROM chain c
+  CROSS JOIN LATERAL duplicates.said_of(c.gone_key, c.gone_at) was
+  CROSS JOIN LATERAL duplicates.said_of(c.kept_key, c.kept_at) kept
+  CROSS JOIN LATERAL duplicates.said_of(c.kept_key, known_at) now
+  WHERE NOT EXISTS (SELECT FROM standing s
+                    WHERE s.gone_key IN (c.kept_key, split_part(c.kept_key, '/', 1)))
+    AND (kept.sex, kept.birth_date) IS NOT DISTINCT FROM (now.sex, now.birth_date)
+$$;
 
 -- How long a possible pair may stop a line: the clock begins when it first does, once.
 CREATE TABLE duplicates.clock (
