@@ -66,7 +66,8 @@ _LINKS = """
     CREATE TEMPORARY TABLE link ON COMMIT DROP AS
     SELECT p.unit, p.left_key, p.right_key, duplicates.household_of(p.left_key) AS household_id,
            duplicates.household_of(p.right_key) AS other_id, p.likeness,
-           CASE WHEN c.verdict = 'same' OR c.verdict IS NULL AND p.band = 'automatic'
+           -- Asking around makes nothing less certain.
+           CASE WHEN c.verdict = 'same' OR p.band = 'automatic'
                 THEN 'confirmed' ELSE 'possible' END AS strength
     FROM duplicates.current p LEFT JOIN duplicates.covered c USING (pair_id)
     WHERE p.right_key LIKE 'oa:%%' AND c.verdict IS DISTINCT FROM 'different'

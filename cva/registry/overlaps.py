@@ -44,6 +44,15 @@ APPEAL_MISSING = Problem(
 )
 
 
+# The verdict changes with what people do; what the finding rests on does not.
+_STANDING = """
+    SELECT n.overlap_id FROM duplicates.overlap o JOIN duplicates.overlap_now n
+      ON (n.cycle_id, n.household_id, n.kind, n.record_key, n.evidence)
+        = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)
+    WHERE o.overlap_id = %s
+"""
+
+
 class Action(StrEnum):
     """What people do about a finding."""
 
@@ -103,7 +112,8 @@ def act(
 ) -> None:
     """Record what a person does about a finding that stands.
 
-    Again, or with the same `key`, it changes nothing.
+    Again, or with the same `key`, it changes nothing. A finding that was written anew since, on the
+    same evidence, is the same finding.
 
     Raises `overlap_not_found`, `override_reason_unknown`, `overlap_reason_missing`,
     `appeal_missing`, `role_missing`.
@@ -116,19 +126,18 @@ def act(
     known = policies.in_force(conn).override.reasons
     if action is Action.OVERRIDE and reason.strip() not in known:
         raise OVERRIDE_REASON_UNKNOWN.refusal(reason=reason.strip(), known=", ".join(known))
-    standing = conn.execute(
-        "SELECT FROM duplicates.overlap_now WHERE overlap_id = %s", (overlap_id,)
-    ).fetchone()
+    standing = conn.execute(_STANDING, (overlap_id,)).fetchone()
     if standing is None:
         raise OVERLAP_NOT_FOUND.refusal(overlap=overlap_id)
+    (now_id,) = standing
     added = conn.execute(
         "INSERT INTO duplicates.overlap_act (overlap_id, action, reason, person_id, at)"
         " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (overlap_id, action.value, reason.strip(), person_id, at),
+        (now_id, action.value, reason.strip(), person_id, at),
     ).rowcount
     if added:
         acts.record(
-            conn, key=key or f"overlap:{overlap_id}:{action.value}:{person_id}",
-            verb=action.value, object_id=str(overlap_id), body=body, person_id=person_id, at=at,
+            conn, key=key or f"overlap:{now_id}:{action.value}:{person_id}",
+            verb=action.value, object_id=str(now_id), body=body, person_id=person_id, at=at,
             answer={},
         )  # fmt: skip

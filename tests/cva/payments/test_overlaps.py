@@ -176,6 +176,52 @@ def test_appeal_is_answered(warned: Agency) -> None:
         )  # fmt: skip
 
 
+def test_appeal_is_answered_after_the_plan_was_worked_on(warned: Agency) -> None:
+    plan = warned.prepare()
+    seen = number(warned, LAYLA.name)
+    act(warned, LAYLA.name, Action.APPEAL, "she was never given it", "amal")
+    warned.cancel(plan)
+    again = warned.prepare(key="again")
+    assert findings(warned)[LAYLA.name] == ("hold", "under_appeal", "confirmed")
+    assert number(warned, LAYLA.name) != seen  # the verdict is another one, and so is its row
+
+    act(warned, LAYLA.name, Action.UPHOLD, "the other agency agrees", "amal")
+    with transaction(warned.engine) as conn:  # Deniz answers what was on his list on Monday
+        overlaps.act(
+            conn, seen, Action.UPHOLD, "the other agency agrees", person_id=warned.id_of("deniz"),
+            at=warned.clock.now(),
+        )  # fmt: skip
+    late = warned.follow_up(again)
+    assert {name for name, *_ in warned.lines(late)} == {LAYLA.name}
+    assert findings(warned)[LAYLA.name] == ("clear", "appeal_upheld", "confirmed")
+
+
+def test_database_takes_an_answer_for_the_evidence_that_was_appealed(warned: Agency) -> None:
+    plan = warned.prepare()
+    act(warned, LAYLA.name, Action.APPEAL, "she was never given it", "amal")
+    yusuf = number(warned, YUSUF.name)
+    warned.cancel(plan)
+    warned.prepare(key="again")
+    answer = (
+        "INSERT INTO duplicates.overlap_act VALUES (%(overlap)s, 'uphold', 'y', %(amal)s, now())"
+    )
+    warned.raw(answer, overlap=number(warned, LAYLA.name), amal=warned.id_of("amal"))
+    with pytest.raises(Refusal, match="appeal_missing"):
+        warned.raw(answer, overlap=yusuf, amal=warned.id_of("amal"))
+
+
+def test_asking_around_lets_nothing_certain_lapse(warned: Agency) -> None:
+    ((left, right),) = warned.rows(
+        "SELECT left_key, right_key FROM duplicates.current"
+        " WHERE unit = 'person' AND band = 'automatic' AND right_key LIKE 'oa:%%'"
+    )
+    warned.decide(left, right, Verdict.ASK)
+    plan = warned.prepare()
+    assert causes(warned)[LAYLA.name] == "other_agency"
+    warned.clock.moment = datetime(2026, 3, 12, 9, tzinfo=UTC)
+    assert {name for name, *_ in warned.lines(warned.follow_up(plan))} == {YUSUF.name}
+
+
 def test_people_decided_to_be_different_are_not_compared_again(warned: Agency) -> None:
     ((left, right),) = warned.rows(
         "SELECT left_key, right_key FROM duplicates.current"

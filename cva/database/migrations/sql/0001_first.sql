@@ -4008,8 +4008,13 @@ CREATE FUNCTION duplicates.check_overlap_act() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
   PERFORM duplicates.require_hand(NEW.person_id);
+  -- An appeal stands as long as its evidence: work on the plan writes the verdict anew.
   IF NEW.action IN ('uphold', 'dismiss') AND NOT EXISTS (
-      SELECT FROM duplicates.overlap_act WHERE (overlap_id, action) = (NEW.overlap_id, 'appeal')) THEN
+      SELECT FROM duplicates.overlap o
+      JOIN duplicates.overlap s ON (s.cycle_id, s.household_id, s.kind, s.record_key, s.evidence)
+        = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)
+      JOIN duplicates.overlap_act a ON a.overlap_id = s.overlap_id AND a.action = 'appeal'
+      WHERE o.overlap_id = NEW.overlap_id) THEN
     PERFORM books.refuse('appeal_missing', jsonb_build_object('overlap', NEW.overlap_id),
       'Record the appeal first.');
   END IF;
