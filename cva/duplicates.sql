@@ -155,20 +155,49 @@ CREATE VIEW registry.live AS
   WHERE NOT EXISTS (SELECT FROM duplicates.merged m WHERE m.gone_key = v.household_id)
   ORDER BY household_id, version_id DESC;
 
--- Live households that hold the same valid strong identifiers; the evidence is which ones.
+-- More people than this with one strong number: a filler, or an enumerator's own. Linkage leaves
+-- such numbers out as well (eligibility.duplicates.preparing.HOLDERS_MAX; a test holds them equal).
+CREATE FUNCTION registry.holders_max() RETURNS integer LANGUAGE sql IMMUTABLE
+  SET search_path = pg_catalog
+RETURN 8;
+
+-- Valid strong identifiers that people of several live households hold.
+CREATE VIEW registry.shared_identifier AS
+  SELECT i.kind, i.token, count(*)::integer AS holders,
+         array_agg(l.household_id) AS households, array_agg(i.version_id) AS versions,
+         array_agg(i.member_no) AS members
+  FROM registry.identifier i JOIN registry.live l USING (version_id)
+  WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')
+  GROUP BY i.token, i.kind HAVING min(l.household_id) <> max(l.household_id);
+
+-- Live households that hold the same valid strong identifiers; the evidence is which ones. A number
+-- of too many makes nobody a duplicate, and neither does a passport's of people of two states.
 CREATE VIEW registry.exact_pair AS
-  WITH shared AS (
-    SELECT i.kind, i.token, array_agg(DISTINCT l.household_id) AS households
-    FROM registry.identifier i JOIN registry.live l USING (version_id)
-    WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')
-    GROUP BY i.token, i.kind HAVING count(*) > 1)
-  SELECT a AS left_id, b AS right_id,
-         substr(sha256(string_agg(convert_to(s.kind, 'UTF8') || s.token, ''::bytea
-           ORDER BY s.kind COLLATE "C", s.token)), 1, 16) AS evidence,
+  WITH both_hold AS (
+    SELECT DISTINCT a.household_id AS left_id, b.household_id AS right_id, s.kind, s.token
+    FROM registry.shared_identifier s
+    CROSS JOIN unnest(s.households, s.versions, s.members) a (household_id, version_id, member_no)
+    CROSS JOIN unnest(s.households, s.versions, s.members) b (household_id, version_id, member_no)
+    LEFT JOIN registry.member m ON s.kind = 'passport'
+      AND (m.version_id, m.member_no) = (a.version_id, a.member_no)
+    LEFT JOIN registry.member n ON s.kind = 'passport'
+      AND (n.version_id, n.member_no) = (b.version_id, b.member_no)
+    WHERE s.holders <= registry.holders_max()
+      AND a.household_id COLLATE "C" < b.household_id COLLATE "C"
+      AND (m.nationality <> n.nationality) IS NOT TRUE)
+  SELECT left_id, right_id,
+         substr(sha256(string_agg(convert_to(kind, 'UTF8') || token, ''::bytea
+           ORDER BY kind COLLATE "C", token)), 1, 16) AS evidence,
          count(*)::integer AS shared
-  FROM shared s, unnest(s.households) a, unnest(s.households) b
-  WHERE a COLLATE "C" < b COLLATE "C"
-  GROUP BY a, b;
+  FROM both_hold GROUP BY left_id, right_id;
+
+-- Numbers that too many hold to say anything of one: they stop nobody, and people look at them.
+CREATE VIEW registry.crowded_number AS
+  SELECT s.kind, s.token, s.holders, h.households, h.first_id
+  FROM registry.shared_identifier s CROSS JOIN LATERAL (
+    SELECT count(DISTINCT one)::integer AS households, min(one) AS first_id
+    FROM unnest(s.households) one) h
+  WHERE s.holders > registry.holders_max();
 
 -- Of these, the ones that nobody has decided to be different, as far as this evidence goes.
 CREATE VIEW registry.open_pair AS
@@ -605,8 +634,8 @@ GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA duplicates TO cva_app;
 GRANT SELECT, INSERT ON payments.stop, payments.stop_end, payments.stop_owner TO cva_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA duplicates TO cva_auditor;
 GRANT SELECT ON payments.stop, payments.stop_end, payments.stop_owner TO cva_auditor;
-GRANT SELECT ON registry.withdrawn, registry.live, registry.exact_pair, registry.open_pair
-  TO cva_app, cva_auditor;
+GRANT SELECT ON registry.withdrawn, registry.live, registry.shared_identifier,
+  registry.exact_pair, registry.crowded_number, registry.open_pair TO cva_app, cva_auditor;
 REVOKE SELECT ON duplicates.list FROM cva_auditor;   -- it holds the wrapped keys
 GRANT SELECT (list_id, agency, file_name, sha256, records, people, refused, person_id, at)
   ON duplicates.list TO cva_auditor;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts
+from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import open_session
 from cva.registry import duplicates, questions
 from cva.registry.duplicates import Ruling, Undone, Verdict
@@ -49,14 +49,24 @@ def find(
 
 
 @app.command()
-def review(shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+def review(
+    numbers: bool = typer.Option(False, "--numbers", help="List numbers that too many hold."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
     """List the pairs that wait for a decision, those with the most money at stake first.
 
     exact: both hold the same valid identity number. A pair decided to be the same waits for a
-    second person.
+    second person. Numbers that too many hold make nobody a duplicate.
     """
     session = open_session()
     with session.reading() as conn:
+        crowds = list(questions.crowds(conn))
+        if numbers:
+            show(
+                ["kind", "people", "households", "among them"],
+                [(c.kind, c.people, c.households, c.household_id) for c in crowds], shape,
+            )  # fmt: skip
+            return
         rows = [
             (q.left_key, q.right_key, q.found, q.shared,
              Money(q.stake_minor, q.currency) if q.currency else None, q.state, q.since, q.due_at)
@@ -66,6 +76,9 @@ def review(shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
         ["left", "right", "found", "shared", "at stake", "state", "since", "deadline"], rows, shape,
         below=("since", "deadline", "shared", "at stake", "state", "found"),
     )  # fmt: skip
+    finding = questions.crowds_found(crowds)
+    if finding is not None:
+        warn(f"{finding.sentence} {finding.problem.remedy}")
 
 
 @app.command()
