@@ -1,11 +1,14 @@
 """One row of another agency's list, judged: what it says of the assistance, and of whom.
 
 What must be readable, or the record is not taken: its reference, the need, the first day, the
-status. Everything else is taken where it can be read and is unknown otherwise. People are judged
+status. Everything else is taken where it can be read and is unknown otherwise. What does not say
+its end would stop people for ever: it counts for the month of its first day, and only `open` is
+without an end; an end before the beginning counts for the first day. People are judged
 like our own: an identifier that is a filler is dropped, one that fails its check digits is kept and
 cannot contradict; a date that cannot be is unknown.
 """
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -38,6 +41,16 @@ LIST_NEED_CONFIDENTIAL = Problem(
     "Tell the agency not to send assistance of this need.",
     weight=Weight.REFUSED,
 )
+LIST_END_UNKNOWN = Problem(
+    "list_end_unknown",
+    "The row does not say the last day, or not readably; its record counts until {until}.",
+    "Ask the agency for it; where there is no end, `open` says so.",
+)
+LIST_DAYS_TURNED = Problem(
+    "list_days_turned",
+    "The record ends before it begins; it counts for its first day.",
+    "Ask the agency to correct the two days and send the list again.",
+)
 LIST_PERSON_UNKNOWN = Problem(
     "list_person_unknown",
     "The row names nobody: no name, and no number that can be relied on.",
@@ -53,6 +66,7 @@ _DOCUMENTS = frozenset({
 })  # fmt: skip
 _NAMES = ("given_name", "family_name", "father_name", "mother_name")
 PEOPLE_MAX = 99
+OPEN = "open"  # as a last day: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ def record_of(report: Report, row: Mapping[str, str], policy: Policy) -> Record 
     if need not in policy.needs:
         report.findings.append(LIST_NEED_UNKNOWN.finding(report.place, need[:40]))
         return None
-    last_day = values.day(report, "last_day", row.get("last_day", ""))
+    one_off = values.truth(report, "one_off", row.get("one_off", "")) or False
     currency, amount_minor = _amount(report, row)
     return Record(
         unit=values.code(report, "unit", row.get("unit", ""), UNITS) or Unit.HOUSEHOLD,
@@ -105,8 +119,8 @@ def record_of(report: Report, row: Mapping[str, str], policy: Policy) -> Record 
         modality=values.code(report, "modality", row.get("modality", ""), MODALITIES)
         or Modality.CASH,
         first_day=first_day,
-        last_day=None if last_day is None or last_day < first_day else last_day,
-        one_off=values.truth(report, "one_off", row.get("one_off", "")) or False,
+        last_day=_last_day(report, row.get("last_day", ""), first_day, one_off=one_off),
+        one_off=one_off,
         status=status,
         committed_at=_moment(report, row.get("committed_at", "")),
         currency=currency,
@@ -155,6 +169,22 @@ def refs_of(row: Mapping[str, str], person: Mapping[str, str]) -> tuple[str, str
     told = "\x1f".join(f"{name}={text}" for name, text in sorted(person.items()))
     person_ref = row.get("person_ref") or told
     return row.get("household_ref") or f"of:{person_ref}", person_ref
+
+
+def _last_day(report: Report, text: str, first_day: date, *, one_off: bool) -> date | None:
+    """Return the last day of a record, None where it has none: one-off, or said to be open."""
+    if text.strip().lower() == OPEN:
+        return None
+    last_day = values.day(report, "last_day", text)
+    if last_day is None:
+        if one_off:
+            return None  # it counts for its window
+        last_day = first_day.replace(day=monthrange(first_day.year, first_day.month)[1])
+        report.say(LIST_END_UNKNOWN, "last_day", until=last_day.isoformat())
+    elif last_day < first_day:
+        report.say(LIST_DAYS_TURNED, "last_day")
+        return first_day
+    return last_day
 
 
 def _document(report: Report, row: Mapping[str, str]) -> str:

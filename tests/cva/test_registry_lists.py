@@ -15,7 +15,7 @@ from tests.databases import Database
 
 HEADER = (
     "record_ref,household_ref,person_ref,given_name,family_name,father_name,mother_name,sex,"
-    "birth_date,id_type,id_number,phone,province,district,need,first_day,last_day,status"
+    "birth_date,id_type,id_number,phone,province,district,need,first_day,last_day,status,committed_at"
 )
 ROW = {
     "record_ref": "R1", "household_ref": "H1", "person_ref": "P1", "given_name": "Layla",
@@ -92,7 +92,32 @@ def test_a_list_without_half_its_columns_is_not_half_claimed(desk: Desk) -> None
 def test_a_list_without_names_of_parents_and_phones_says_so_once(desk: Desk) -> None:
     taken = desk.take(ROW, header="record_ref,person_ref,id_number,id_type,need,first_day,status,x")
     assert taken.records == taken.people == 1
-    assert taken.findings == {"list_column_absent": 10, "list_column_strange": 1}
+    assert taken.findings == {
+        "list_column_absent": 12, "list_column_strange": 1, "list_end_unknown": 1,
+    }  # fmt: skip
+    assert {field for _, field, code, *_ in desk.said() if code == "list_column_absent"} >= {
+        "last_day", "committed_at",
+    }  # fmt: skip
+
+
+ENDS = [
+    ({"last_day": "2026-04-15"}, "2026-04-15", set()),
+    ({"last_day": "open"}, None, set()),
+    ({"last_day": ""}, "2026-03-31", {"list_end_unknown"}),
+    ({"last_day": "in autumn"}, "2026-03-31", {"date_unreadable", "list_end_unknown"}),
+    ({"last_day": "2024-03-31"}, "2026-03-10", {"list_days_turned"}),
+    ({"last_day": "", "one_off": "yes"}, None, set()),
+]
+
+
+@pytest.mark.parametrize(("told", "last_day", "codes"), ENDS)
+def test_record_that_does_not_say_its_end_stops_nobody_for_ever(
+    desk: Desk, told: dict[str, str], last_day: str | None, codes: set[str]
+) -> None:
+    header = f"{HEADER},one_off"
+    taken = desk.take(ROW | {"first_day": "2026-03-10"} | told, header=header)
+    assert desk.office.one("SELECT last_day::text FROM duplicates.assistance") == (last_day,)
+    assert set(taken.findings) == codes
 
 
 DOUBTS = [
