@@ -44,6 +44,21 @@ APPEAL_MISSING = Problem(
 )
 
 
+_FINDINGS = """
+    SELECT o.overlap_id, o.household_id, coalesce(a.agency, g.document->>'agency') AS agency,
+           coalesce(a.programme, g.code) AS programme,
+           coalesce(a.need, g.document->>'need') AS need, o.verdict, o.reason, o.strength,
+           o.ours_first, o.first_day, o.last_day, o.payable_minor, o.due_at, (
+             SELECT count(*) FROM duplicates.overlap_act t
+             JOIN duplicates.overlap s USING (overlap_id)
+             WHERE (s.cycle_id, s.household_id, s.kind, s.record_key, s.evidence)
+               = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)) AS acts
+    FROM duplicates.overlap_now o LEFT JOIN duplicates.assisted a USING (record_key)
+    LEFT JOIN programme.cycle y ON o.record_key LIKE 'our:%%'
+      AND y.cycle_id = split_part(o.record_key, ':', 2)
+    LEFT JOIN programme.programme g USING (programme_id)
+    WHERE o.cycle_id = %(cycle)s ORDER BY o.due_at, o.overlap_id
+"""
 # The verdict changes with what people do; what the finding rests on does not.
 _STANDING = """
     SELECT n.overlap_id FROM duplicates.overlap o JOIN duplicates.overlap_now n
@@ -65,7 +80,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding as it stands: one of our lines and a record of another agency."""
+    """A finding as it stands: one of our lines and a record of another agency or programme."""
 
     overlap_id: int
     household_id: str
@@ -86,17 +101,7 @@ class Found:
 def findings(conn: Connection, cycle_id: str) -> Iterator[Found]:
     """Yield the findings of a cycle as they stand, the nearest deadline first."""
     with conn.cursor(row_factory=class_row(Found)) as cursor:
-        cursor.execute(
-            "SELECT o.overlap_id, o.household_id, a.agency, a.programme, a.need, o.verdict,"
-            " o.reason, o.strength, o.ours_first, o.first_day, o.last_day, o.payable_minor,"
-            " o.due_at, (SELECT count(*) FROM duplicates.overlap_act t"
-            "   JOIN duplicates.overlap s USING (overlap_id)"
-            "   WHERE (s.cycle_id, s.household_id, s.kind, s.record_key, s.evidence)"
-            "     = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)) AS acts"
-            " FROM duplicates.overlap_now o JOIN duplicates.assisted a USING (record_key)"
-            " WHERE o.cycle_id = %s ORDER BY o.due_at, o.overlap_id",
-            (cycle_id,),
-        )
+        cursor.execute(_FINDINGS, {"cycle": cycle_id})
         yield from cursor
 
 

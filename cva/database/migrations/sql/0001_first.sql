@@ -3559,7 +3559,8 @@ END $$;
 --     not asked about again, other evidence is;
 --   * only what is *possible* lapses into payment, and only after its deadline; an exact duplicate
 --     and another agency's confirmed assistance escalate;
---   * a plan does not leave with a line that another agency's assistance stops.
+--   * a plan does not leave with a line that was found to be stopped by what another agency, or
+--     another programme of ours, gives.
 --
 -- cva/schema.sql comes first. Keys: a household is `hh_…`, its second member `hh_…/2`; a household
 -- of another agency is `oa:AGENCY:token`, a person there `oa:AGENCY:token/token`.
@@ -3994,14 +3995,15 @@ CREATE TABLE duplicates.policy_event (
   at             timestamptz NOT NULL
 );
 
--- What the policy said of one of our lines and one of their records. The newest of the two stands.
+-- What the policy said of one of our lines and another record: of another agency (`oa:…`), or of
+-- another programme of ours (`our:CYCLE:HOUSEHOLD:KIND`). The newest of the two stands.
 CREATE TABLE duplicates.overlap (
   overlap_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   cycle_id       text NOT NULL REFERENCES programme.cycle,
   household_id   text NOT NULL REFERENCES registry.household,
   kind           text NOT NULL CHECK (kind IN ('regular', 'shortfall')),
   record_key     text NOT NULL,
-  ours_first     boolean NOT NULL,   -- ours stands and theirs yields
+  ours_first     boolean NOT NULL,   -- this line stands and the other yields
   basis          text NOT NULL,
   strength       text NOT NULL CHECK (strength IN ('confirmed', 'possible')),
   verdict        text NOT NULL CHECK (verdict IN ('stop', 'hold', 'cap', 'report', 'flag', 'clear')),
@@ -4122,7 +4124,7 @@ END $$;
 CREATE TRIGGER check_stop_end BEFORE INSERT ON payments.stop_end
   FOR EACH ROW EXECUTE FUNCTION payments.check_stop_end();
 
--- A plan does not leave with a line that another agency's assistance stops, or pays too much of.
+-- A plan does not leave with a line that other assistance stops, or pays too much of.
 CREATE FUNCTION payments.check_overlaps() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE found bigint;
