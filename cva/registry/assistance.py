@@ -8,8 +8,9 @@ like our own: an identifier that is a filler is dropped, one that fails its chec
 cannot contradict; a date that cannot be is unknown.
 """
 
+import re
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
@@ -19,7 +20,7 @@ from cva.registry.places import province_code
 from cva.registry.values import Report
 from eligibility.duplicates.identifiers import judge
 from eligibility.duplicates.overlap.policy import Policy
-from eligibility.duplicates.overlap.records import Modality, Status, Unit
+from eligibility.duplicates.overlap.records import Modality, Status, Unit, Verdict
 from ledgers.money import parse_amount
 from ledgers.problems import Problem, Refusal, Weight
 
@@ -41,6 +42,13 @@ LIST_NEED_CONFIDENTIAL = Problem(
     "Tell the agency not to send assistance of this need.",
     weight=Weight.REFUSED,
 )
+LIST_TEXT_UNKNOWN = Problem(
+    "list_text_unknown",
+    "{field} is {value}: no code, so it was not kept.",
+    "Translate it in the mapping file to a code of letters, digits and hyphens that is known here;"
+    " a column that slipped would leave names in clear.",
+    weight=Weight.NOTE,
+)
 LIST_END_UNKNOWN = Problem(
     "list_end_unknown",
     "The row does not say the last day, or not readably; its record counts until {until}.",
@@ -58,9 +66,10 @@ LIST_PERSON_UNKNOWN = Problem(
 )
 
 
-STATUSES, UNITS, MODALITIES = (
-    frozenset(value.value for value in kind) for kind in (Status, Unit, Modality)
+STATUSES, UNITS, MODALITIES, VERDICTS = (
+    frozenset(value.value for value in kind) for kind in (Status, Unit, Modality, Verdict)
 )
+_CODE = re.compile(r"(?=.{2,80}\Z)[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _DOCUMENTS = frozenset({
     "tr_foreigner_id", "tr_national_id", "tr_legacy_id", "passport", "other_id", "none",
 })  # fmt: skip
@@ -91,8 +100,13 @@ class Record:
     verdict: str
 
 
-def record_of(report: Report, row: Mapping[str, str], policy: Policy) -> Record | None:
-    """Return what a row says of its assistance, None where it cannot be taken; say why."""
+def record_of(
+    report: Report, row: Mapping[str, str], policy: Policy, agencies: Container[str]
+) -> Record | None:
+    """Return what a row says of its assistance, None where it cannot be taken; say why.
+
+    `agencies` are those that may have referred somebody. Nothing else than codes stays in clear.
+    """
     need = row.get("need", "").lower()
     first_day = values.day(report, "first_day", row.get("first_day", ""))
     status = values.code(report, "status", row.get("status", ""), STATUSES)
@@ -108,13 +122,13 @@ def record_of(report: Report, row: Mapping[str, str], policy: Policy) -> Record 
         report.say(LIST_NEED_CONFIDENTIAL, "need")
         return None
     if need not in policy.needs:
-        report.findings.append(LIST_NEED_UNKNOWN.finding(report.place, need[:40]))
+        report.say(LIST_NEED_UNKNOWN, "need", need)
         return None
     one_off = values.truth(report, "one_off", row.get("one_off", "")) or False
     currency, amount_minor = _amount(report, row)
     return Record(
         unit=values.code(report, "unit", row.get("unit", ""), UNITS) or Unit.HOUSEHOLD,
-        programme=row.get("programme", "").strip().lower()[:80],
+        programme=_known(report, "programme", row, _CODE.fullmatch) or "",
         need=need,
         modality=values.code(report, "modality", row.get("modality", ""), MODALITIES)
         or Modality.CASH,
@@ -127,9 +141,9 @@ def record_of(report: Report, row: Mapping[str, str], policy: Policy) -> Record 
         amount_minor=amount_minor,
         people=values.whole(report, "people", row.get("people", ""), 1, PEOPLE_MAX),
         replaces=row.get("replaces") or None,
-        referred_by=row.get("referred_by") or None,
+        referred_by=_known(report, "referred_by", row, agencies.__contains__, lower=False),
         referred_on=values.day(report, "referred_on", row.get("referred_on", "")),
-        verdict=row.get("verdict", "")[:40],
+        verdict=_known(report, "verdict", row, VERDICTS.__contains__) or "",
     )
 
 
@@ -185,6 +199,23 @@ def _last_day(report: Report, text: str, first_day: date, *, one_off: bool) -> d
         report.say(LIST_DAYS_TURNED, "last_day")
         return first_day
     return last_day
+
+
+def _known(
+    report: Report,
+    name: str,
+    row: Mapping[str, str],
+    is_code: Callable[[str], object],
+    *,
+    lower: bool = True,
+) -> str | None:
+    """Return a text that is kept in clear, if it is a code: a column that slipped holds names."""
+    given = row.get(name, "").strip()
+    text = given.lower() if lower else given
+    if not text or is_code(text):
+        return text or None
+    report.say(LIST_TEXT_UNKNOWN, name, given, field=name)
+    return None
 
 
 def _document(report: Report, row: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from adapters.port import Record
 from cva.clock import FixedClock
-from cva.registry import duplicates, linking, questions
+from cva.registry import checking, duplicates, linking, questions
 from cva.registry.checking import check
 from cva.registry.duplicates import Ruling, Verdict
 from cva.registry.importing import Origin, find_import, take
@@ -364,15 +364,29 @@ def test_one_person_is_looked_up_while_they_stand_there(twice: Desk) -> None:
         "birth_date_precision": "exact", "sex": "female",
     }  # fmt: skip
     conn, amal = twice.office.conn, twice.office.amal
-    found = check(conn, VAULT, asked, person_id=amal, at=twice.at)
+    checked = check(conn, VAULT, asked, person_id=amal, at=twice.at)
+    found = checked.matches
+    assert checked.findings == []
     assert {match.key.partition("/")[2] for match in found} == {"1"}
     assert len(found) == 2
     assert {match.band for match in found} == {"review"}
-    assert list(check(conn, VAULT, {**asked, "birth_date": "1961-04-30", "given_name": "Omar"},
-                      person_id=amal, at=twice.at)) == []  # fmt: skip
+    other = {**asked, "birth_date": "1961-04-30", "given_name": "Omar"}
+    assert check(conn, VAULT, other, person_id=amal, at=twice.at).matches == []
     with pytest.raises(Refusal, match="check_without_person"):
         check(conn, VAULT, {"sex": "female"}, person_id=amal, at=twice.at)
     assert twice.rows("SELECT count(*) FROM ops.act WHERE verb = 'check'") == [(2,)]
+
+
+def test_a_look_that_could_not_compare_everybody_says_so(
+    twice: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "OPENED_MAX", 1)
+    year = {
+        "given_name": "Leyla", "birth_date": "1987-01-01", "birth_date_precision": "year",
+        "sex": "female",
+    }  # fmt: skip
+    found = check(twice.office.conn, VAULT, year, person_id=twice.office.amal, at=twice.at).findings
+    assert [finding.problem.code for finding in found] == ["check_incomplete"]
 
 
 def _told(desk: Desk, key: str) -> list[tuple[str, str]]:

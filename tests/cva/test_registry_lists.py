@@ -152,6 +152,32 @@ def test_rows_that_cannot_be_relied_on_are_said_and_the_others_taken(desk: Desk)
     assert "99123456741" not in str(said)
 
 
+def test_column_that_slipped_leaves_no_names_in_clear(desk: Desk) -> None:
+    slipped = dict.fromkeys(("programme", "referred_by", "verdict"), "Layla Haddad")
+    header = f"{HEADER},programme,referred_by,verdict"
+    taken = desk.take(ROW | slipped, ROW | {"record_ref": "R2", "need": "Layla"}, header=header)
+    assert taken.findings == {"list_need_unknown": 1, "list_text_unknown": 3}
+    assert desk.office.one("SELECT programme, referred_by, verdict FROM duplicates.assistance") == (
+        "",
+        None,
+        "",
+    )
+    for table in ("assistance", "list_finding"):
+        told = str(desk.office.conn.execute(f"SELECT * FROM duplicates.{table}").fetchall())
+        assert not [word for word in ("Layla", "layla", "Haddad") if word in told]
+
+
+def test_codes_of_a_list_are_kept(desk: Desk) -> None:
+    desk.take(ROW)
+    codes = {"programme": "Rent-2026", "referred_by": "KIZILAY", "verdict": "stop"}
+    header = f"{HEADER},programme,referred_by,verdict"
+    taken = desk.take(ROW | {"record_ref": "R2"} | codes, header=header)
+    assert taken.findings == {}
+    assert desk.office.one(
+        "SELECT programme, referred_by, verdict FROM duplicates.assistance WHERE programme <> ''"
+    ) == ("rent-2026", "KIZILAY", "stop")
+
+
 def test_a_record_that_says_two_things_says_so(desk: Desk) -> None:
     taken = desk.take(ROW, {**ROW, "person_ref": "P2", "need": "winter"})
     assert taken.findings == {"list_record_differs": 1}
