@@ -11,8 +11,9 @@ their files, so their exports are read by a mapping:
     values: {status: {Odendi: paid}, need: {MPCA: basic-needs}}
     constants: {modality: cash}
 
-What is read here is text: the registry judges it. A list without a column that is needed to say
-who, what and when is refused as a whole, so that nothing of it is half claimed.
+A record without an end says `open` as its `last_day`: an empty one is not known, which is not the
+same. What is read here is text: the registry judges it. A list without a column that is needed to
+say who, what and when is refused as a whole, so that nothing of it is half claimed.
 
 Sources: Ukraine CWG Task Team 3, standard operating procedure on deduplication (October 2024), the
 data standards it asks for; UNHCR RAIS (Jordan): who, which sector, when last.
@@ -60,10 +61,10 @@ PERSON_COLUMNS = (
 COLUMNS = (*RECORD_COLUMNS, *PERSON_COLUMNS)
 NEEDED = ("record_ref", "need", "first_day", "status")
 WHO = ("given_name", "id_number", "registration_number")  # at least one of them
-# What a list may leave out without weakening who is found.
+# What a list may leave out without weakening who is found, and without saying less of when.
 OPTIONAL = frozenset({
-    "programme", "modality", "unit", "last_day", "one_off", "committed_at", "currency", "amount",
-    "people", "replaces", "referred_by", "referred_on", "verdict", "is_head", "registration_number",
+    "programme", "modality", "unit", "one_off", "currency", "amount", "people", "replaces",
+    "referred_by", "referred_on", "verdict", "is_head", "registration_number",
     "birth_date_precision",
 })  # fmt: skip
 AGENCY = r"^[A-Z0-9][A-Z0-9-]{1,29}$"

@@ -10,7 +10,8 @@
 --   * only what is *possible* lapses into payment, and only after its deadline; an exact duplicate
 --     and another agency's confirmed assistance escalate;
 --   * a plan does not leave with a line whose registration is, or for certain may be, another one's,
---     nor with one that another agency's assistance stops.
+--     nor with one that was found to be stopped by what another agency, or another programme of
+--     ours, gives.
 --
 -- cva/schema.sql comes first. Keys: a household is `hh_…`, its second member `hh_…/2`; a household
 -- of another agency is `oa:AGENCY:token`, a person there `oa:AGENCY:token/token`.
@@ -163,20 +164,49 @@ CREATE VIEW duplicates.restored AS
   FROM duplicates.unmerge u JOIN duplicates.merge g USING (merge_id)
   WHERE position('/' IN g.gone_key) = 0 GROUP BY g.gone_key;
 
--- Live households that hold the same valid strong identifiers; the evidence is which ones.
+-- More people than this with one strong number: a filler, or an enumerator's own. Linkage leaves
+-- such numbers out as well (eligibility.duplicates.preparing.HOLDERS_MAX; a test holds them equal).
+CREATE FUNCTION registry.holders_max() RETURNS integer LANGUAGE sql IMMUTABLE
+  SET search_path = pg_catalog
+RETURN 8;
+
+-- Valid strong identifiers that people of several live households hold.
+CREATE VIEW registry.shared_identifier AS
+  SELECT i.kind, i.token, count(*)::integer AS holders,
+         array_agg(l.household_id) AS households, array_agg(i.version_id) AS versions,
+         array_agg(i.member_no) AS members
+  FROM registry.identifier i JOIN registry.live l USING (version_id)
+  WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')
+  GROUP BY i.token, i.kind HAVING min(l.household_id) <> max(l.household_id);
+
+-- Live households that hold the same valid strong identifiers; the evidence is which ones. A number
+-- of too many makes nobody a duplicate, and neither does a passport's of people of two states.
 CREATE VIEW registry.exact_pair AS
-  WITH shared AS (
-    SELECT i.kind, i.token, array_agg(DISTINCT l.household_id) AS households
-    FROM registry.identifier i JOIN registry.live l USING (version_id)
-    WHERE i.valid AND i.kind IN ('tr_national_id', 'tr_foreigner_id', 'tr_legacy_id', 'passport')
-    GROUP BY i.token, i.kind HAVING count(*) > 1)
-  SELECT a AS left_id, b AS right_id,
-         substr(sha256(string_agg(convert_to(s.kind, 'UTF8') || s.token, ''::bytea
-           ORDER BY s.kind COLLATE "C", s.token)), 1, 16) AS evidence,
+  WITH both_hold AS (
+    SELECT DISTINCT a.household_id AS left_id, b.household_id AS right_id, s.kind, s.token
+    FROM registry.shared_identifier s
+    CROSS JOIN unnest(s.households, s.versions, s.members) a (household_id, version_id, member_no)
+    CROSS JOIN unnest(s.households, s.versions, s.members) b (household_id, version_id, member_no)
+    LEFT JOIN registry.member m ON s.kind = 'passport'
+      AND (m.version_id, m.member_no) = (a.version_id, a.member_no)
+    LEFT JOIN registry.member n ON s.kind = 'passport'
+      AND (n.version_id, n.member_no) = (b.version_id, b.member_no)
+    WHERE s.holders <= registry.holders_max()
+      AND a.household_id COLLATE "C" < b.household_id COLLATE "C"
+      AND (m.nationality <> n.nationality) IS NOT TRUE)
+  SELECT left_id, right_id,
+         substr(sha256(string_agg(convert_to(kind, 'UTF8') || token, ''::bytea
+           ORDER BY kind COLLATE "C", token)), 1, 16) AS evidence,
          count(*)::integer AS shared
-  FROM shared s, unnest(s.households) a, unnest(s.households) b
-  WHERE a COLLATE "C" < b COLLATE "C"
-  GROUP BY a, b;
+  FROM both_hold GROUP BY left_id, right_id;
+
+-- Numbers that too many hold to say anything of one: they stop nobody, and people look at them.
+CREATE VIEW registry.crowded_number AS
+  SELECT s.kind, s.token, s.holders, h.households, h.first_id
+  FROM registry.shared_identifier s CROSS JOIN LATERAL (
+    SELECT count(DISTINCT one)::integer AS households, min(one) AS first_id
+    FROM unnest(s.households) one) h
+  WHERE s.holders > registry.holders_max();
 
 -- Of these, the ones that nobody has decided to be different, as far as this evidence goes.
 CREATE VIEW registry.open_pair AS
@@ -210,8 +240,10 @@ CREATE VIEW duplicates.covered AS
   FROM duplicates.current p JOIN duplicates.standing d
     ON d.left_key = p.left_key AND d.right_key = p.right_key AND p.evidence = ANY (d.evidence);
 
--- Two households of ours that linkage asks about: possible as long as nobody decided about them,
--- or about every one of the people that they seem to have in common. An instrument is no identity.
+-- Two households of ours that linkage asks about: possible as long as nobody decided that they are
+-- different, or that every one of the people that they seem to have in common is another. People who
+-- are the same in both free only a household that shares one of them and no more: from there on they
+-- count once. An instrument is no identity.
 CREATE VIEW duplicates.possible AS
   SELECT p.pair_id, p.left_key, p.right_key, p.band, p.likeness, p.shared, p.evidence
   FROM duplicates.current p
@@ -229,8 +261,48 @@ CREATE VIEW duplicates.possible AS
                  AND duplicates.household_of(m.right_key) = p.right_key
                  AND NOT EXISTS (
                    SELECT FROM duplicates.covered c WHERE c.pair_id = m.pair_id
-                     AND (c.verdict = 'different' OR EXISTS (
-                       SELECT FROM duplicates.merge g WHERE g.decision_id = c.decision_id)))));
+                     AND (c.verdict = 'different'
+                          OR p.likeness IN ('shared_member', 'collector_twice')
+                             AND p.band = 'review' AND EXISTS (
+                               SELECT FROM duplicates.merge g
+                               WHERE g.decision_id = c.decision_id)))));
+
+-- What a registration said of one of its people at a moment.
+CREATE FUNCTION duplicates.said_of(key text, moment timestamptz)
+RETURNS TABLE (sex text, birth_date date) LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT m.sex, m.birth_date FROM registry.member m
+  WHERE m.member_no = split_part(key, '/', 2)::integer AND m.version_id = (
+    SELECT v.version_id FROM registry.version v JOIN registry.import i USING (import_id)
+    WHERE v.household_id = split_part(key, '/', 1) AND i.at <= moment
+    ORDER BY v.version_id DESC LIMIT 1)
+$$;
+
+-- People on two rosters whom two people merged, as it stood at a moment: who is gone counts in the
+-- household of the one who is kept. Not where that one stands in no live registration any more, and
+-- not where the number has come to mean somebody else: nobody is left out of both.
+CREATE FUNCTION registry.counted_elsewhere(known_at timestamptz)
+RETURNS TABLE (household_id text, member_no integer, sex text, birth_date date)
+LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  WITH RECURSIVE standing AS (
+    SELECT g.gone_key, g.kept_key, g.at FROM duplicates.merge g
+    WHERE g.at <= known_at AND NOT EXISTS (
+      SELECT FROM duplicates.unmerge u WHERE u.merge_id = g.merge_id AND u.at <= known_at)),
+  chain AS (
+    SELECT gone_key, kept_key, at AS gone_at, at AS kept_at FROM standing
+    WHERE position('/' IN gone_key) > 0
+    UNION ALL
+    SELECT c.gone_key, s.kept_key, c.gone_at, s.at
+    FROM chain c JOIN standing s ON s.gone_key = c.kept_key)
+  SELECT split_part(c.gone_key, '/', 1), split_part(c.gone_key, '/', 2)::integer,
+         was.sex, was.birth_date
+  FROM chain c
+  CROSS JOIN LATERAL duplicates.said_of(c.gone_key, c.gone_at) was
+  CROSS JOIN LATERAL duplicates.said_of(c.kept_key, c.kept_at) kept
+  CROSS JOIN LATERAL duplicates.said_of(c.kept_key, known_at) now
+  WHERE NOT EXISTS (SELECT FROM standing s
+                    WHERE s.gone_key IN (c.kept_key, split_part(c.kept_key, '/', 1)))
+    AND (kept.sex, kept.birth_date) IS NOT DISTINCT FROM (now.sex, now.birth_date)
+$$;
 
 -- How long a possible pair may stop a line: the clock begins when it first does, once.
 CREATE TABLE duplicates.clock (
@@ -387,14 +459,15 @@ CREATE TABLE duplicates.policy_event (
   at             timestamptz NOT NULL
 );
 
--- What the policy said of one of our lines and one of their records. The newest of the two stands.
+-- What the policy said of one of our lines and another record: of another agency (`oa:…`), or of
+-- another programme of ours (`our:CYCLE:HOUSEHOLD:KIND`). The newest of the two stands.
 CREATE TABLE duplicates.overlap (
   overlap_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   cycle_id       text NOT NULL REFERENCES programme.cycle,
   household_id   text NOT NULL REFERENCES registry.household,
   kind           text NOT NULL CHECK (kind IN ('regular', 'shortfall')),
   record_key     text NOT NULL,
-  ours_first     boolean NOT NULL,   -- ours stands and theirs yields
+  ours_first     boolean NOT NULL,   -- this line stands and the other yields
   basis          text NOT NULL,
   strength       text NOT NULL CHECK (strength IN ('confirmed', 'possible')),
   verdict        text NOT NULL CHECK (verdict IN ('stop', 'hold', 'cap', 'report', 'flag', 'clear')),
@@ -430,8 +503,13 @@ CREATE FUNCTION duplicates.check_overlap_act() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
   PERFORM duplicates.require_hand(NEW.person_id);
+  -- An appeal stands as long as its evidence: work on the plan writes the verdict anew.
   IF NEW.action IN ('uphold', 'dismiss') AND NOT EXISTS (
-      SELECT FROM duplicates.overlap_act WHERE (overlap_id, action) = (NEW.overlap_id, 'appeal')) THEN
+      SELECT FROM duplicates.overlap o
+      JOIN duplicates.overlap s ON (s.cycle_id, s.household_id, s.kind, s.record_key, s.evidence)
+        = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)
+      JOIN duplicates.overlap_act a ON a.overlap_id = s.overlap_id AND a.action = 'appeal'
+      WHERE o.overlap_id = NEW.overlap_id) THEN
     PERFORM books.refuse('appeal_missing', jsonb_build_object('overlap', NEW.overlap_id),
       'Record the appeal first.');
   END IF;
@@ -595,7 +673,7 @@ END $$;
 CREATE TRIGGER check_duplicates BEFORE INSERT ON payments.signature
   FOR EACH ROW EXECUTE FUNCTION payments.check_duplicates();
 
--- A plan does not leave with a line that another agency's assistance stops, or pays too much of.
+-- A plan does not leave with a line that other assistance stops, or pays too much of.
 CREATE FUNCTION payments.check_overlaps() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE found bigint;
@@ -658,8 +736,8 @@ GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA duplicates TO cva_app;
 GRANT SELECT, INSERT ON payments.stop, payments.stop_end, payments.stop_owner TO cva_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA duplicates TO cva_auditor;
 GRANT SELECT ON payments.stop, payments.stop_end, payments.stop_owner TO cva_auditor;
-GRANT SELECT ON registry.withdrawn, registry.live, registry.exact_pair, registry.open_pair
-  TO cva_app, cva_auditor;
+GRANT SELECT ON registry.withdrawn, registry.live, registry.shared_identifier,
+  registry.exact_pair, registry.crowded_number, registry.open_pair TO cva_app, cva_auditor;
 REVOKE SELECT ON duplicates.list FROM cva_auditor;   -- it holds the wrapped keys
 GRANT SELECT (list_id, agency, file_name, sha256, records, people, refused, person_id, at)
   ON duplicates.list TO cva_auditor;

@@ -21,7 +21,7 @@ from cva.clock import ZONE
 from cva.comparing import emptied
 from cva.programmes.naming import pack_named
 from cva.registry.kept import restore
-from cva.registry.snapshot import read_by, write_snapshot
+from cva.registry.snapshot import decided_at, read_by, write_snapshot
 from cva.replaying import StoredRun, pack_of_run, stored_run
 from cva.rules_on_files import MEMORY_MB, THREADS, pack_of
 from cva.selection import facts
@@ -143,7 +143,7 @@ def _facts_now(
     recorded = facts.recorded(run.cycle_id, inputs.household, inputs.member, run.at)
     snapshot = write_snapshot(
         conn, folder, pack.inputs.household, pack.inputs.member, recorded,
-        read_by(run.run_id, household_id),
+        read_by(run.run_id, household_id), decided_at(run.run_id),
     )  # fmt: skip
     return _facts_in((snapshot.households, snapshot.members), household_id)
 

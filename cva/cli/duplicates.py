@@ -3,13 +3,14 @@
 `find` takes no key: it only looks. What it found before on the same evidence is not recorded again.
 """
 
+import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts
+from cva.cli.output import Cell, Money, Part, Shape, say, show, show_parts, warn
 from cva.cli.session import open_session
 from cva.registry import duplicates, questions
 from cva.registry.duplicates import Ruling, Undone, Verdict
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Duplicates: find, review, decide, merge and unmerge.", no_args_is_help=True)
 BITS_OF = 1000
 KEY = typer.Option("", help="Idempotency key; without it the same again changes nothing either.")
+ASKED = {
+    "given_name": "Given name, in any script", "family_name": "Family name",
+    "birth_date": "Birth date (1987-04-23, or a year alone)", "sex": "Sex (female or male)",
+    "id_type": "Kind of number (tr_foreigner_id, tr_national_id, passport ...)",
+    "id_number": "Number", "phone": "Phone", "district": "District",
+}  # fmt: skip
+_BORN = ("birth_date_precision",)
 REASON = typer.Option(..., help="What it rests on, in a sentence; without names or numbers.")
 
 
@@ -49,14 +57,24 @@ def find(
 
 
 @app.command()
-def review(shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+def review(
+    numbers: bool = typer.Option(False, "--numbers", help="List numbers that too many hold."),
+    shape: Shape = typer.Option(Shape.TABLE, "--format"),
+) -> None:
     """List the pairs that wait for a decision, those with the most money at stake first.
 
     exact: both hold the same valid identity number. A pair decided to be the same waits for a
-    second person.
+    second person. Numbers that too many hold make nobody a duplicate.
     """
     session = open_session()
     with session.reading() as conn:
+        crowds = list(questions.crowds(conn))
+        if numbers:
+            show(
+                ["kind", "people", "households", "among them"],
+                [(c.kind, c.people, c.households, c.household_id) for c in crowds], shape,
+            )  # fmt: skip
+            return
         rows = [
             (q.left_key, q.right_key, q.found, q.shared,
              Money(q.stake_minor, q.currency) if q.currency else None, q.state, q.since, q.due_at)
@@ -66,6 +84,9 @@ def review(shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
         ["left", "right", "found", "shared", "at stake", "state", "since", "deadline"], rows, shape,
         below=("since", "deadline", "shared", "at stake", "state", "found"),
     )  # fmt: skip
+    finding = questions.crowds_found(crowds)
+    if finding is not None:
+        warn(f"{finding.sentence} {finding.problem.remedy}")
 
 
 @app.command()
@@ -177,35 +198,30 @@ def history(key: str, shape: Shape = typer.Option(Shape.TABLE, "--format")) -> N
 
 
 @app.command()
-def check(
-    given_name: str = typer.Option("", help="As it is written, in any script."),
-    family_name: str = typer.Option(""),
-    birth_date: str = typer.Option("", help="1987-04-23, or a year alone."),
-    sex: str = typer.Option("", help="female or male."),
-    id_type: str = typer.Option("", help="tr_foreigner_id, tr_national_id, passport ..."),
-    id_number: str = typer.Option(""),
-    phone: str = typer.Option(""),
-    district: str = typer.Option(""),
-    shape: Shape = typer.Option(Shape.TABLE, "--format"),
-) -> None:
-    """Look whether one person is registered already, while they stand before you."""
+def check(shape: Shape = typer.Option(Shape.TABLE, "--format")) -> None:
+    """Look whether one person is registered already, while they stand before you.
+
+    Asks for what is known of them. Names and numbers are no arguments, which other users of the
+    machine could see: a program writes lines like `given_name: Layla` to the standard input.
+    """
     from cva.registry.checking import check as look
 
-    told = {
-        "given_name": given_name, "family_name": family_name, "sex": sex, "id_type": id_type,
-        "id_number": id_number, "phone": phone, "district": district, **_born(birth_date),
-    }  # fmt: skip
+    told = _asked()
+    told |= _born(told.get("birth_date", ""))
     session = open_session()
     with session.transaction() as conn:
         found = look(
-            conn, session.vault, {name: text or None for name, text in told.items()},
+            conn, session.vault, {name: told.get(name) or None for name in (*ASKED, *_BORN)},
             person_id=session.person_id, at=session.clock.now(),
         )  # fmt: skip
     show(
         ["person", "band", "bits", "same number", "against"],
-        [(m.key, m.band, _bits(m.score_millibits), m.shared_id, m.contradiction) for m in found],
+        [(m.key, m.band, _bits(m.score_millibits), m.shared_id, m.contradiction)
+         for m in found.matches],
         shape,
     )  # fmt: skip
+    for finding in found.findings:
+        warn(f"{finding.sentence} {finding.problem.remedy}")
 
 
 def show_found(
@@ -242,6 +258,25 @@ def show_run(scope: "Scope", shape: Shape) -> None:
              [(f.problem.code, f.sentence) for f in done.findings]),
     ]  # fmt: skip
     show_parts(parts, shape)
+
+
+def _asked() -> dict[str, str]:
+    """Return what is known of a person: asked for at a terminal, else read from lines."""
+    if sys.stdin.isatty():
+        return {
+            name: typer.prompt(label, default="", show_default=False)
+            for name, label in ASKED.items()
+        }
+    told = {}
+    for line in sys.stdin:
+        name, colon, text = line.partition(":")
+        if not line.strip():
+            continue
+        if not colon or name.strip() not in ASKED:
+            message = f"a line is none of {', '.join(ASKED)} with a colon and what is known"
+            raise typer.BadParameter(message)
+        told[name.strip()] = text.strip()
+    return told
 
 
 def _born(text: str) -> dict[str, str]:

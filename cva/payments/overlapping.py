@@ -1,9 +1,13 @@
-"""Assistance given twice: our lines against the lists of other agencies, by the overlap policy.
+"""Assistance given twice, by us or by another agency: our lines judged by the overlap policy.
 
 What overlaps in person, need and period is found when a plan is prepared and looked for again when
 it is released; nothing else is touched. The policy (`eligibility.duplicates.overlap`) judges whole
-lists in one pass: our candidates, what we give their households elsewhere, and the records of those
-people of other agencies that were matched with ours. Ids go in, no names.
+lists in one pass: our candidates, what other programmes of ours give their households, and the
+records of those people of other agencies that were matched with ours. Ids go in, no names.
+
+Of two programmes of ours the one that was released stands; where neither was, at preparation the
+plan that was locked before, at release the one that leaves first. Only cycles whose needs and days
+can meet under the policy are looked at, and one programme's own cycles never are.
 
 What the verdict does to a line of ours, where theirs comes first:
 
@@ -16,13 +20,15 @@ A verdict is kept with its evidence. It is written again only when something it 
 people did about it, has changed; where the two no longer meet, it is cleared.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 
 import pyarrow as pa
 from psycopg import Connection
 
 from cva.clock import ZONE
+from cva.payments.beside import cycles_beside
 from cva.registry import policies
 from eligibility.duplicates.overlap.policy import Policy
 from eligibility.duplicates.overlap.records import (
@@ -39,7 +45,8 @@ from ledgers.problems import Problem
 
 PLAN_OVERLAPS = Problem(
     "plan_overlaps",
-    "{lines:line|lines} of the plan {plan} would give what another agency gives the same people.",
+    "{lines:line|lines} of the plan {plan} would give what another agency, or another programme of"
+    " ours, gives the same people.",
     "Cancel the plan and prepare it again: these lines stop, or pay what is left.",
     keeps=True,  # what was found, for people to override, tell and hear about
 )
@@ -49,6 +56,10 @@ LISTS_NOT_MATCHED = Problem(
     " with the lists of other agencies.",
     "Run `cva overlap match`, then prepare or release again.",
 )
+
+MEMORY_MB = 2500
+THREADS = 2
+BATCH = 50_000
 
 _EMPTY = """
     CREATE TEMPORARY TABLE overlapping (
@@ -69,7 +80,8 @@ _LINKS = """
     CREATE TEMPORARY TABLE link ON COMMIT DROP AS
     SELECT p.unit, p.left_key, p.right_key, duplicates.household_of(p.left_key) AS household_id,
            duplicates.household_of(p.right_key) AS other_id, p.likeness,
-           CASE WHEN c.verdict = 'same' OR c.verdict IS NULL AND p.band = 'automatic'
+           -- Asking around makes nothing less certain.
+           CASE WHEN c.verdict = 'same' OR p.band = 'automatic'
                 THEN 'confirmed' ELSE 'possible' END AS strength
     FROM duplicates.current p LEFT JOIN duplicates.covered c USING (pair_id)
     WHERE p.right_key LIKE 'oa:%%' AND c.verdict IS DISTINCT FROM 'different'
@@ -79,6 +91,28 @@ _LINKS = """
           AND d.left_key = duplicates.household_of(p.left_key)
           AND d.right_key = duplicates.household_of(p.right_key))
 """
+# What other programmes of ours give the candidates, or registrations merged into theirs.
+_ELSEWHERE = """
+    CREATE TEMPORARY TABLE elsewhere (
+      household_id text, line_id text, cycle_id text, kind text, plan_id text, state text,
+      amount_minor bigint, people integer) ON COMMIT DROP
+"""
+_GIVEN = """
+    INSERT INTO elsewhere
+    SELECT DISTINCT ON (l.cycle_id, l.household_id, l.kind)
+           w.household_id, l.household_id, l.cycle_id, l.kind, l.plan_id, l.state, l.amount_minor,
+           l.people
+    FROM payments.line_state l JOIN (
+      SELECT household_id, household_id AS line_id FROM candidate
+      UNION SELECT kept_id, household_id FROM registry.withdrawn
+      WHERE kept_id IN (SELECT household_id FROM candidate)) w ON w.line_id = l.household_id
+    WHERE l.cycle_id = ANY (%(beside)s) AND l.state IN ('planned', 'pending', 'unknown', 'loaded')
+    ORDER BY l.cycle_id, l.household_id, l.kind, l.attempt DESC
+"""
+_CONCERNED = """
+    CREATE TEMPORARY TABLE concerned ON COMMIT DROP AS
+    SELECT household_id FROM link UNION SELECT household_id FROM elsewhere
+"""
 _OURS = """
     SELECT 'our:' || %(cycle)s || ':' || c.household_id || ':' || c.kind,
            g.document->>'agency', g.code, c.household_id, 'household', g.document->>'need',
@@ -87,20 +121,18 @@ _OURS = """
            %(committed)s::timestamptz, g.document->>'currency', c.amount_minor, c.people,
            NULL, NULL, NULL::date
     FROM candidate c, programme.cycle y JOIN programme.programme g USING (programme_id)
-    WHERE y.cycle_id = %(cycle)s AND c.household_id IN (SELECT household_id FROM link)
+    WHERE y.cycle_id = %(cycle)s AND c.household_id IN (SELECT household_id FROM concerned)
     UNION ALL
-    -- What else they have of us counts towards a ceiling.
-    SELECT 'our:' || l.cycle_id || ':' || l.household_id || ':' || l.plan_id || '.' || l.line_no,
-           g.document->>'agency', g.code, l.household_id, 'household', g.document->>'need',
+    -- What has left is not called back: it stands before everything that has not.
+    SELECT 'our:' || e.cycle_id || ':' || e.line_id || ':' || e.kind,
+           g.document->>'agency', g.code, e.household_id, 'household', g.document->>'need',
            g.document->>'modality', lower(y.period), upper(y.period) - 1,
            coalesce(g.document->>'cycles' = 'one_off', false),
-           CASE l.state WHEN 'loaded' THEN 'paid' ELSE 'committed' END, p.locked_at,
-           p.currency::text, l.amount_minor, l.people, NULL, NULL, NULL
-    FROM payments.line_state l JOIN payments.plan p USING (plan_id)
-    JOIN programme.cycle y ON y.cycle_id = l.cycle_id
+           CASE e.state WHEN 'planned' THEN %(locked)s::text ELSE 'paid' END,
+           p.locked_at, p.currency::text, e.amount_minor, e.people, NULL, NULL, NULL
+    FROM elsewhere e JOIN payments.plan p USING (plan_id)
+    JOIN programme.cycle y ON y.cycle_id = e.cycle_id
     JOIN programme.programme g USING (programme_id)
-    WHERE l.household_id IN (SELECT household_id FROM link) AND l.cycle_id <> %(cycle)s
-      AND l.state IN ('loaded', 'pending', 'unknown') AND g.document ? 'need'
     UNION ALL
     SELECT a.record_key, a.agency, a.programme, a.recipient_key, a.unit, a.need, a.modality,
            a.first_day, a.last_day, a.one_off, a.status, a.committed_at, a.currency::text,
@@ -112,7 +144,7 @@ _ROSTERS = """
     SELECT DISTINCT c.household_id, c.household_id || '/' || m.member_no,
            coalesce(m.relationship = 'head', false), NULL::date, NULL::date
     FROM candidate c JOIN registry.member m USING (version_id)
-    WHERE c.household_id IN (SELECT household_id FROM link)
+    WHERE c.household_id IN (SELECT household_id FROM concerned)
     UNION ALL
     SELECT duplicates.household_of(o.person_key), o.person_key, bool_or(o.is_head), NULL, NULL
     FROM duplicates.other_person o
@@ -199,11 +231,12 @@ def judge(conn: Connection, cycle_id: str, at: datetime, *, due: datetime) -> No
     `due` is the deadline of what is found now. Raises `lists_not_matched`.
     """
     conn.execute(_EMPTY)
-    if not _is_concerned(conn, cycle_id):
+    if not _has_need(conn, cycle_id):
         return
     _require_matched(conn)
     values = {
         "cycle": cycle_id, "at": at, "due": due, "status": "planned", "committed": None,
+        "locked": "committed",
     }  # fmt: skip
     _judge(conn, values)
     conn.execute(_STOPPING, values)
@@ -215,8 +248,10 @@ def look_again(conn: Connection, plan_id: str, cycle_id: str, at: datetime) -> N
     What is found is recorded and kept, also where the release then refuses a plan that overlaps.
     Raises `lists_not_matched`.
     """
-    if not _is_concerned(conn, cycle_id):
+    if not _has_need(conn, cycle_id):
         return
+    # Of two plans that leave at once the second sees the first.
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('payments.overlap', 0))")
     approved = conn.execute(
         "SELECT max(at) FROM payments.signature WHERE plan_id = %s AND act = 'approved'",
         (plan_id,),
@@ -226,31 +261,42 @@ def look_again(conn: Connection, plan_id: str, cycle_id: str, at: datetime) -> N
     policy = policies.in_force(conn)
     values = {
         "cycle": cycle_id, "at": at, "due": policy.hold.until(at.astimezone(ZONE)),
-        "status": "committed", "committed": approved[0] if approved else None,
+        "status": "committed", "committed": approved[0] if approved else None, "locked": "planned",
     }  # fmt: skip
     _judge(conn, values)
     conn.execute("DROP TABLE candidate")
 
 
-def _is_concerned(conn: Connection, cycle_id: str) -> bool:
-    """Say whether there are lists, and the cycle's programme says which need it is for."""
+def _has_need(conn: Connection, cycle_id: str) -> bool:
+    """Say whether the cycle's programme says which need it is for; if not, nobody compares it."""
     row = conn.execute(
         "SELECT g.document ? 'need' FROM programme.cycle y JOIN programme.programme g"
-        " USING (programme_id) WHERE y.cycle_id = %s AND EXISTS (SELECT FROM duplicates.list)",
+        " USING (programme_id) WHERE y.cycle_id = %s",
         (cycle_id,),
     ).fetchone()
     return bool(row and row[0])
 
 
+def _has_lists(conn: Connection) -> bool:
+    return conn.execute("SELECT FROM duplicates.list LIMIT 1").fetchone() is not None
+
+
 def _require_matched(conn: Connection) -> None:
+    if not _has_lists(conn):
+        return
     unmatched = conn.execute(_UNMATCHED).fetchone()
     if unmatched is None or unmatched[0]:
         raise LISTS_NOT_MATCHED.refusal(households=unmatched[0] if unmatched else "all")
 
 
 def _judge(conn: Connection, values: Mapping[str, object]) -> None:
-    conn.execute(_LINKS)
     policy = policies.in_force(conn)
+    conn.execute(_LINKS if _has_lists(conn) else f"{_LINKS} WITH NO DATA")
+    conn.execute(_ELSEWHERE)
+    beside = cycles_beside(conn, str(values["cycle"]), policy)
+    if beside:
+        conn.execute(_GIVEN, {"beside": beside})
+    conn.execute(_CONCERNED)
     lists = Lists(
         assistance=_table(conn, ASSISTANCE, _OURS, values),
         roster=_table(conn, ROSTER, _ROSTERS, values),
@@ -260,40 +306,47 @@ def _judge(conn: Connection, values: Mapping[str, object]) -> None:
     )
     conn.execute(_FOUND)
     if lists.assistance.num_rows:
+        policies.keep(conn, policy)
         _copy(conn, _ours(_judged(lists, policy), str(values["cycle"])))
     kept = {**values, "policy": bytes.fromhex(policy.policy_hash)}
     conn.execute(_KEPT, kept)
     conn.execute(_CLEARED, kept)
-    conn.execute("DROP TABLE link, found")
+    conn.execute("DROP TABLE link, elsewhere, concerned, found")
 
 
-def _judged(lists: Lists, policy: Policy) -> Sequence[Overlap]:
-    import duckdb
-
+def _judged(lists: Lists, policy: Policy) -> Iterator[Overlap]:
+    from eligibility.duplicates.engine import engine
     from eligibility.duplicates.overlap.sets import judged
 
-    connection = duckdb.connect()
-    try:
-        return overlaps_of(judged(connection, lists, policy))
-    finally:
-        connection.close()
+    with engine(MEMORY_MB, THREADS) as connection:
+        found = judged(connection, lists, policy)
+    for batch in found.to_batches(max_chunksize=BATCH):
+        yield from overlaps_of(pa.Table.from_batches([batch]))
 
 
 def _table(
     conn: Connection, schema: pa.Schema, query: str, values: Mapping[str, object]
 ) -> pa.Table:
-    columns = list(zip(*conn.execute(query, values), strict=True)) or [()] * len(schema)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    """Return the rows of a query as a table; rows are in memory a batch at a time."""
+    batches = []
+    with conn.cursor() as cursor:
+        rows = iter(cursor.stream(query, values))
+        while some := list(islice(rows, BATCH)):
+            columns = zip(*some, strict=True)
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+            ]
+            batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)
 
 
 def _ours(found: Iterable[Overlap], cycle_id: str) -> Iterable[tuple[object, ...]]:
-    """Yield the findings between a candidate and a record of another agency."""
+    """Yield the findings between a candidate and what another programme or agency gives."""
     candidate = f"our:{cycle_id}:"
     for overlap in found:
         ends = (overlap.first_id, overlap.second_id)
         ours = next((end for end in ends if end.startswith(candidate)), None)
-        theirs = next((end for end in ends if end.startswith("oa:")), None)
+        theirs = next((end for end in ends if not end.startswith(candidate)), None)
         if ours is None or theirs is None:
             continue
         _, _, household_id, kind = ours.split(":")

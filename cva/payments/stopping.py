@@ -5,7 +5,7 @@ Reasons for stopping a line, in order of precedence:
 * `withdrawn` - the registration was merged into another;
 * `paid_as_other` - another registration, merged with this one, is paid in the cycle or may yet be;
 * `duplicate` - the same valid strong identifier stands in another live household, undecided;
-* `other_agency` - another agency gives the same, for certain;
+* `other_agency` - another agency, or another programme of ours, gives the same for certain;
 * `no_consent` - consent was refused;
 * `no_destination`, `doubtful_destination` - no card or account, or one that fails its check digits;
 * `doubtful_payee_name` - the name on the account is not in letters that a bank file carries;

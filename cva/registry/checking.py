@@ -3,8 +3,9 @@
 Opening every name of a country takes minutes, so only those are opened that can be the person:
 households that hold the same number or phone, heads of the same name, people born on the same day
 (or in the same year and of the same sex, where only the year is known), at most `OPENED_MAX`
-households. They are compared with the model of the last run; a sample of other registrations beside
-them tells how rare a name is here. That somebody looked is recorded, not for whom.
+households: those with the number, the phone or the name first, and what is left out is said. They
+are compared with the model of the last run; a sample of other registrations beside them tells how
+rare a name is here. That somebody looked is recorded, not for whom.
 """
 
 import secrets
@@ -25,13 +26,19 @@ from eligibility.duplicates.identifiers import judge
 from eligibility.duplicates.linkage import Register
 from eligibility.duplicates.model import shipped
 from eligibility.duplicates.preparing import prepare
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Finding, Place, Problem
 
 NOBODY_TO_CHECK = Problem(
     "check_without_person",
     "There is neither a name nor a number to look for.",
     "Give at least the given name and the birth date, or a number.",
     Answer.USAGE,
+)
+
+CHECK_INCOMPLETE = Problem(
+    "check_incomplete",
+    "More than {opened} households may hold this person; {opened} were compared.",
+    "Give the exact birth date, a number or a phone, and look again.",
 )
 
 OPENED_MAX = 2000
@@ -67,6 +74,14 @@ class Match:
     contradiction: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Who may be the person, the likeliest first; a finding where not everybody was compared."""
+
+    matches: Sequence[Match]
+    findings: Sequence[Finding]
+
+
 def check(
     conn: Connection,
     vault: Vault,
@@ -74,8 +89,8 @@ def check(
     *,
     person_id: str,
     at: datetime,
-) -> Sequence[Match]:
-    """Return who of the registry may be this person, the likeliest first.
+) -> Checked:
+    """Return who of the registry may be this person.
 
     `person` has columns of `shapes.PERSON`. Raises `check_without_person`, `role_missing`.
     """
@@ -83,13 +98,16 @@ def check(
     if not any(person.get(name) for name in ("given_name", "id_number", "phone")):
         raise NOBODY_TO_CHECK.refusal()
     model = linking.last_model(conn)
-    wanted = _candidates(conn, vault, person)
+    found = _candidates(conn, vault, person)
+    wanted, findings = found[:OPENED_MAX], []
+    if len(found) > OPENED_MAX:
+        findings.append(CHECK_INCOMPLETE.finding(Place("registry"), opened=OPENED_MAX))
     acts.record(
         conn, key=f"check:{secrets.token_hex(16)}", verb="check", object_id="registry",
         body={"opened": len(wanted)}, person_id=person_id, at=at, answer={"opened": len(wanted)},
     )  # fmt: skip
     if not wanted:
-        return []
+        return Checked([], findings)
     sample = [row[0] for row in conn.execute(_SAMPLE, {"sample": SAMPLE})]
     held = persons.registered_in(conn, vault, list({*wanted, *sample}))
     asked = persons.table_of([{**person, "record_id": "asked", "household_id": "asked"}])
@@ -100,13 +118,14 @@ def check(
         arriving = block_like(connection, prepare(connection, "asked", asked, fields), known)
         links = Register(connection, known, model).with_new(arriving)
         pairs = links.pairs(connection).to_pylist()
-    return [
+    matches = [
         Match(
             pair["id_l"], pair["band"], round(pair["score"] * linking.THOUSAND), pair["shared_id"],
             pair["contradiction"],
         )
         for pair in pairs
     ]  # fmt: skip
+    return Checked(matches, findings)
 
 
 def _candidates(conn: Connection, vault: Vault, person: Mapping[str, str | None]) -> Sequence[str]:
@@ -115,7 +134,7 @@ def _candidates(conn: Connection, vault: Vault, person: Mapping[str, str | None]
     values = {
         "tokens": _tokens(vault, person), "born": born, "sex": person.get("sex"),
         "coarse": coarse and bool(person.get("birth_date")), "first": born.replace(month=1, day=1),
-        "last": born.replace(month=12, day=31), "most": OPENED_MAX,
+        "last": born.replace(month=12, day=31), "most": OPENED_MAX + 1,
     }  # fmt: skip
     return [row[0] for row in conn.execute(_CANDIDATES, values)]
 

@@ -34,6 +34,7 @@ _LINES = """
            lower(y.period) AS first_day, upper(y.period) - 1 AS last_day, s.at AS committed_at,
            (SELECT o.verdict FROM duplicates.overlap_now o
             WHERE (o.cycle_id, o.household_id, o.kind) = (l.cycle_id, l.household_id, l.kind)
+              AND o.record_key LIKE 'oa:%%'
             ORDER BY o.overlap_id DESC LIMIT 1) AS verdict,
            m.people AS members
     FROM latest l JOIN payments.plan p USING (plan_id)

@@ -47,6 +47,11 @@ _ASSISTANCE = (
     " last_day, one_off, status, committed_at, currency, amount_minor, people, replaces,"
     " referred_by, referred_on, verdict"
 )
+# Whoever can have referred somebody: ours, and those whose lists we know.
+_AGENCIES = """
+    SELECT document->>'agency' FROM programme.programme WHERE document ? 'agency'
+    UNION SELECT agency FROM duplicates.list
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ class _Taking:
         self.at = at
         self.list_id = new_id("lst", at)
         self.data_key, self.wrapped = vault.new_household_key(self.list_id)
+        self.agencies = {name for (name,) in conn.execute(_AGENCIES)}
         self.known: dict[str, bytes] = {}  # records, with a digest of what they say
         self.people: set[str] = set()
         self.codes: Counter[str] = Counter()
@@ -178,7 +184,7 @@ class _Taking:
 
     def _take_row(self, row: Given) -> None:
         report = Report(row.place)
-        record = record_of(report, row.values, self.policy)
+        record = record_of(report, row.values, self.policy, self.agencies)
         if record is None:
             self.refused += 1
             self._say(report.findings)

@@ -44,6 +44,30 @@ APPEAL_MISSING = Problem(
 )
 
 
+_FINDINGS = """
+    SELECT o.overlap_id, o.household_id, coalesce(a.agency, g.document->>'agency') AS agency,
+           coalesce(a.programme, g.code) AS programme,
+           coalesce(a.need, g.document->>'need') AS need, o.verdict, o.reason, o.strength,
+           o.ours_first, o.first_day, o.last_day, o.payable_minor, o.due_at, (
+             SELECT count(*) FROM duplicates.overlap_act t
+             JOIN duplicates.overlap s USING (overlap_id)
+             WHERE (s.cycle_id, s.household_id, s.kind, s.record_key, s.evidence)
+               = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)) AS acts
+    FROM duplicates.overlap_now o LEFT JOIN duplicates.assisted a USING (record_key)
+    LEFT JOIN programme.cycle y ON o.record_key LIKE 'our:%%'
+      AND y.cycle_id = split_part(o.record_key, ':', 2)
+    LEFT JOIN programme.programme g USING (programme_id)
+    WHERE o.cycle_id = %(cycle)s ORDER BY o.due_at, o.overlap_id
+"""
+# The verdict changes with what people do; what the finding rests on does not.
+_STANDING = """
+    SELECT n.overlap_id FROM duplicates.overlap o JOIN duplicates.overlap_now n
+      ON (n.cycle_id, n.household_id, n.kind, n.record_key, n.evidence)
+        = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)
+    WHERE o.overlap_id = %s
+"""
+
+
 class Action(StrEnum):
     """What people do about a finding."""
 
@@ -56,7 +80,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding as it stands: one of our lines and a record of another agency."""
+    """A finding as it stands: one of our lines and a record of another agency or programme."""
 
     overlap_id: int
     household_id: str
@@ -77,17 +101,7 @@ class Found:
 def findings(conn: Connection, cycle_id: str) -> Iterator[Found]:
     """Yield the findings of a cycle as they stand, the nearest deadline first."""
     with conn.cursor(row_factory=class_row(Found)) as cursor:
-        cursor.execute(
-            "SELECT o.overlap_id, o.household_id, a.agency, a.programme, a.need, o.verdict,"
-            " o.reason, o.strength, o.ours_first, o.first_day, o.last_day, o.payable_minor,"
-            " o.due_at, (SELECT count(*) FROM duplicates.overlap_act t"
-            "   JOIN duplicates.overlap s USING (overlap_id)"
-            "   WHERE (s.cycle_id, s.household_id, s.kind, s.record_key, s.evidence)"
-            "     = (o.cycle_id, o.household_id, o.kind, o.record_key, o.evidence)) AS acts"
-            " FROM duplicates.overlap_now o JOIN duplicates.assisted a USING (record_key)"
-            " WHERE o.cycle_id = %s ORDER BY o.due_at, o.overlap_id",
-            (cycle_id,),
-        )
+        cursor.execute(_FINDINGS, {"cycle": cycle_id})
         yield from cursor
 
 
@@ -103,7 +117,8 @@ def act(
 ) -> None:
     """Record what a person does about a finding that stands.
 
-    Again, or with the same `key`, it changes nothing.
+    Again, or with the same `key`, it changes nothing. A finding that was written anew since, on the
+    same evidence, is the same finding.
 
     Raises `overlap_not_found`, `override_reason_unknown`, `overlap_reason_missing`,
     `appeal_missing`, `role_missing`.
@@ -116,19 +131,18 @@ def act(
     known = policies.in_force(conn).override.reasons
     if action is Action.OVERRIDE and reason.strip() not in known:
         raise OVERRIDE_REASON_UNKNOWN.refusal(reason=reason.strip(), known=", ".join(known))
-    standing = conn.execute(
-        "SELECT FROM duplicates.overlap_now WHERE overlap_id = %s", (overlap_id,)
-    ).fetchone()
+    standing = conn.execute(_STANDING, (overlap_id,)).fetchone()
     if standing is None:
         raise OVERLAP_NOT_FOUND.refusal(overlap=overlap_id)
+    (now_id,) = standing
     added = conn.execute(
         "INSERT INTO duplicates.overlap_act (overlap_id, action, reason, person_id, at)"
         " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (overlap_id, action.value, reason.strip(), person_id, at),
+        (now_id, action.value, reason.strip(), person_id, at),
     ).rowcount
     if added:
         acts.record(
-            conn, key=key or f"overlap:{overlap_id}:{action.value}:{person_id}",
-            verb=action.value, object_id=str(overlap_id), body=body, person_id=person_id, at=at,
+            conn, key=key or f"overlap:{now_id}:{action.value}:{person_id}",
+            verb=action.value, object_id=str(now_id), body=body, person_id=person_id, at=at,
             answer={},
         )  # fmt: skip

@@ -40,17 +40,22 @@ def ensure(conn: Connection, *, person_id: str, at: datetime) -> Policy:
     return policy
 
 
+def keep(conn: Connection, policy: Policy) -> None:
+    """Keep the policy that verdicts rest on, unless it is kept already."""
+    conn.execute(
+        "INSERT INTO duplicates.policy (policy_sha256, document) VALUES (%s, %s)"
+        " ON CONFLICT DO NOTHING",
+        (bytes.fromhex(policy.policy_hash), Jsonb(json.loads(canonical(policy)))),
+    )
+
+
 def _store(conn: Connection, policy: Policy, person_id: str, at: datetime, key: str) -> None:
     staff.require(conn, person_id, staff.Role.PROGRAMME)
     body = {"policy": policy.policy_hash}
     if key and acts.already(conn, key, body) is not None:
         return
+    keep(conn, policy)
     sha256 = bytes.fromhex(policy.policy_hash)
-    conn.execute(
-        "INSERT INTO duplicates.policy (policy_sha256, document) VALUES (%s, %s)"
-        " ON CONFLICT DO NOTHING",
-        (sha256, Jsonb(json.loads(canonical(policy)))),
-    )
     row = conn.execute(
         "INSERT INTO duplicates.policy_event (policy_sha256, person_id, at) SELECT %s, %s, %s"
         " WHERE %s IS DISTINCT FROM (SELECT policy_sha256 FROM duplicates.policy_event"

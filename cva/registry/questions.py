@@ -12,7 +12,7 @@ from datetime import datetime
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from ledgers.problems import Answer, Problem
+from ledgers.problems import Answer, Finding, Place, Problem, Weight
 
 PAIR_NOT_FOUND = Problem(
     "pair_not_found",
@@ -20,7 +20,19 @@ PAIR_NOT_FOUND = Problem(
     "List the pairs with `cva duplicates review`, or link again with `cva duplicates find`.",
     Answer.NOT_FOUND,
 )
+NUMBERS_OF_MANY = Problem(
+    "numbers_of_many",
+    "{numbers:number is|numbers are} held by more people than one number can be, by"
+    " {people:person|people} in all; nobody is stopped for it.",
+    "List them with `cva duplicates review --numbers` and correct them at the source: they are"
+    " fillers, or belong to somebody who registered others.",
+    weight=Weight.NOTE,
+)
 
+_CROWDS = """
+    SELECT kind, holders AS people, households, first_id AS household_id
+    FROM registry.crowded_number ORDER BY holders DESC, token
+"""
 _QUEUE = """
     WITH exact AS MATERIALIZED (SELECT left_id, right_id, shared FROM registry.open_pair),
     asked AS (
@@ -139,6 +151,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """A valid number that too many hold to say anything of one; `household_id` is one of theirs."""
+
+    kind: str
+    people: int
+    households: int
+    household_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """Why linkage made a pair of people, or of households.
 
@@ -173,6 +195,24 @@ def queue(conn: Connection) -> Iterator[Question]:
     with conn.cursor(row_factory=class_row(Question)) as cursor:
         cursor.execute(_QUEUE, {})
         yield from cursor
+
+
+def crowds(conn: Connection) -> Iterator[Crowd]:
+    """Yield the numbers that more people hold than one number can belong to, the most held first.
+
+    They make nobody a duplicate: people look at them, and correct them where they were written.
+    """
+    with conn.cursor(row_factory=class_row(Crowd)) as cursor:
+        cursor.execute(_CROWDS)
+        yield from cursor
+
+
+def crowds_found(found: Sequence[Crowd]) -> Finding | None:
+    """Return what is to be said about such numbers, None where there are none."""
+    if not found:
+        return None
+    people = sum(crowd.people for crowd in found)
+    return NUMBERS_OF_MANY.finding(Place("registry"), numbers=len(found), people=people)
 
 
 def why(conn: Connection, left_key: str, right_key: str) -> list[Why]:

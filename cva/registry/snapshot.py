@@ -8,6 +8,10 @@ fixed size, no metadata of the writer's environment.
 The facts of a run that was stored can be frozen again: every version that it read is still there,
 and gives the same bytes.
 
+A person on two rosters whom two people merged is a member of one household: where the registration
+kept has them. Sizes say the same; a household whose whole roster counts elsewhere has nobody left
+to be decided about.
+
 Columns: `households.parquet` has household_id, version_id, province, district, population_group,
 declared_size and the household inputs asked for; `members.parquet` has household_id, member_no,
 relationship, sex, birth_date, birth_date_precision, nationality, disability_percent and the member
@@ -78,6 +82,18 @@ KINDS: Mapping[str, tuple[pa.DataType, str]] = {
 
 
 LIVE = sql.SQL("registry.live v")
+NOW = sql.SQL("'infinity'::timestamptz")
+# People who count in another household, and how many of each registration they are.
+_ELSEWHERE = sql.SQL("""
+    WITH elsewhere AS MATERIALIZED (SELECT * FROM registry.counted_elsewhere({known_at})),
+    fewer AS MATERIALIZED (
+      SELECT m.version_id, count(*)::integer AS people
+      FROM elsewhere e JOIN registry.version w USING (household_id)
+      JOIN registry.member m ON (m.version_id, m.member_no) = (w.version_id, e.member_no)
+        AND (m.sex, m.birth_date) IS NOT DISTINCT FROM (e.sex, e.birth_date)
+      GROUP BY m.version_id)
+""")
+_SIZES = frozenset({"declared_size", "roster_size"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +114,22 @@ def write_snapshot(
     member_inputs: Mapping[str, str] = MappingProxyType({}),
     recorded: Recorded = NOTHING_RECORDED,
     versions: sql.Composable = LIVE,
+    known_at: sql.Composable = NOW,
 ) -> Snapshot:
     """Write `households.parquet` and `members.parquet` of all live households into `folder`.
 
     The inputs are what a programme declares beside the fixed columns: names with their kinds (int,
     money, text, bool, date). `recorded` are those that people record in a cycle rather than answer
     in the form, as expressions on `registry.live v` and `registry.member m`. `versions` are those
-    of other households than the live ones: `read_by` gives those of a stored run. The transaction
-    should see one state of the database throughout (REPEATABLE READ). Memory holds one row group.
+    of other households than the live ones: `read_by` gives those of a stored run; `known_at` is the
+    moment by which people were merged, `decided_at` that of a run. The transaction should see one
+    state of the database throughout (REPEATABLE READ). Memory holds one row group.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     households, members = folder / "households.parquet", folder / "members.parquet"
-    household_rows = _write(conn, households, *_households(household_inputs, recorded[0], versions))
-    member_rows = _write(conn, members, *_members(member_inputs, recorded[1], versions))
+    seen = _Seen(versions, _ELSEWHERE.format(known_at=known_at))
+    household_rows = _write(conn, households, *_households(household_inputs, recorded[0], seen))
+    member_rows = _write(conn, members, *_members(member_inputs, recorded[1], seen))
     digests = b"".join(_sha256(path) for path in (households, members))
     sha256 = hashlib.sha256(digests).hexdigest()
     return Snapshot(households, members, sha256, household_rows, member_rows)
@@ -127,11 +146,24 @@ def read_by(run_id: str, household_id: str | None = None) -> sql.Composed:
     ).format(sql.Literal(run_id), of_one)
 
 
+def decided_at(run_id: str) -> sql.Composed:
+    """Return the moment of a stored run, for `write_snapshot`."""
+    return sql.SQL("(SELECT at FROM assessment.run WHERE run_id = {})").format(sql.Literal(run_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The versions of a snapshot, and the tables `elsewhere` and `fewer` beside them."""
+
+    versions: sql.Composable
+    merged: sql.Composable
+
+
 def _households(
-    inputs: Mapping[str, str], recorded: Mapping[str, sql.Composable], versions: sql.Composable
+    inputs: Mapping[str, str], recorded: Mapping[str, sql.Composable], seen: _Seen
 ) -> tuple[sql.Composed, pa.Schema]:
     types = dict(HOUSEHOLD_COLUMNS)
-    parts: list[sql.Composable] = [sql.SQL("v.") + sql.Identifier(name) for name in types]
+    parts: list[sql.Composable] = [_of_version(name) for name in types]
     for name, kind in inputs.items():
         if name in types:
             continue
@@ -139,17 +171,27 @@ def _households(
         if name in recorded:
             parts.append(recorded[name])
         elif name in VERSION_INPUTS:
-            parts.append(sql.SQL("v.") + sql.Identifier(name))
+            parts.append(_of_version(name))
         else:
             parts.append(_answer(name, kind))
     query = sql.SQL(
-        'COPY (SELECT {} FROM {} ORDER BY v.household_id COLLATE "C") TO STDOUT (FORMAT csv)'
-    ).format(sql.SQL(", ").join(parts), versions)
+        "COPY ({} SELECT {} FROM {} LEFT JOIN fewer f ON f.version_id = v.version_id"
+        " WHERE NOT v.has_roster OR coalesce(f.people, 0) < v.roster_size"
+        ' ORDER BY v.household_id COLLATE "C") TO STDOUT (FORMAT csv)'
+    ).format(seen.merged, sql.SQL(", ").join(parts), seen.versions)
     return query, pa.schema(list(types.items()))
 
 
+def _of_version(name: str) -> sql.Composable:
+    """Return a column of the version; sizes without the people who count elsewhere."""
+    column = sql.SQL("v.") + sql.Identifier(name)
+    if name not in _SIZES:
+        return column
+    return sql.SQL("{0} - least(coalesce(f.people, 0), {0} - 1)").format(column)
+
+
 def _members(
-    inputs: Mapping[str, str], recorded: Mapping[str, sql.Composable], versions: sql.Composable
+    inputs: Mapping[str, str], recorded: Mapping[str, sql.Composable], seen: _Seen
 ) -> tuple[sql.Composed, pa.Schema]:
     """Return the query and the schema of members; an input nobody was asked is null throughout."""
     types = dict(MEMBER_COLUMNS)
@@ -159,9 +201,12 @@ def _members(
             types[name] = KINDS[kind][0]
             parts.append(recorded.get(name, sql.NULL))
     query = sql.SQL(
-        "COPY (SELECT {} FROM {} JOIN registry.member m USING (version_id)"
+        "COPY ({} SELECT {} FROM {} JOIN registry.member m USING (version_id)"
+        " WHERE NOT EXISTS (SELECT FROM elsewhere e"
+        " WHERE (e.household_id, e.member_no) = (v.household_id, m.member_no)"
+        " AND (e.sex, e.birth_date) IS NOT DISTINCT FROM (m.sex, m.birth_date))"
         ' ORDER BY v.household_id COLLATE "C", m.member_no) TO STDOUT (FORMAT csv)'
-    ).format(sql.SQL(", ").join(parts), versions)
+    ).format(seen.merged, sql.SQL(", ").join(parts), seen.versions)
     return query, pa.schema(list(types.items()))
 
 

@@ -29,10 +29,11 @@ _LINES = """
                s.cycle_id, s.amount_minor, s.loaded_minor, s.returned_minor, s.state, s.kind,
                s.currency,
                coalesce(s.delivered_on, s.execute_on) AS on_date,
-               s.loaded_minor > s.returned_minor AS delivered
-        FROM (SELECT l.*, n.execute_on, n.currency FROM payments.line_state l
+               s.loaded_minor > s.returned_minor AS delivered, r.at AS decided_at
+        FROM (SELECT l.*, n.execute_on, n.currency, n.run_id FROM payments.line_state l
               JOIN payments.plan n USING (plan_id)) s
-        JOIN programme.cycle c USING (cycle_id)
+        JOIN assessment.run r USING (run_id)
+        JOIN programme.cycle c ON c.cycle_id = s.cycle_id
         JOIN programme.programme p USING (programme_id)
         WHERE s.state IN ('pending', 'unknown', 'loaded', 'returned', 'voided'))
 """
@@ -77,25 +78,29 @@ _TOTALS = (
     _LINES
     + """
     , reached AS (
-        SELECT programme, household_id, max(people) AS people FROM line
-        WHERE delivered AND on_date BETWEEN %(first)s AND %(last)s
+        SELECT programme, household_id, max(people) AS people, min(decided_at) AS decided_at
+        FROM line WHERE delivered AND on_date BETWEEN %(first)s AND %(last)s
         GROUP BY programme, household_id),
     one AS (
-        SELECT coalesce(w.kept_id, r.household_id) AS household_id, max(r.people) AS people
+        SELECT coalesce(w.kept_id, r.household_id) AS household_id, max(r.people) AS people,
+               min(r.decided_at) AS decided_at
         FROM reached r LEFT JOIN registry.withdrawn w USING (household_id) GROUP BY 1),
-    -- A person on two rosters, confirmed to be one, counts once where both were reached.
+    -- A person on two rosters, confirmed to be one, counts once where both were reached. What was
+    -- decided after the merge does not count who is gone to begin with.
     listed AS (
-        SELECT gone_key AS key, kept_key AS person FROM duplicates.gone
-        UNION SELECT kept_key, kept_key FROM duplicates.gone),
+        SELECT g.gone_key AS key, g.kept_key AS person, m.at AS counted_until
+        FROM duplicates.gone g JOIN duplicates.merged USING (gone_key)
+        JOIN duplicates.merge m USING (merge_id)
+        UNION SELECT kept_key, kept_key, 'infinity' FROM duplicates.gone),
     placed AS (
-        SELECT DISTINCT l.person,
-               coalesce(w.kept_id, duplicates.household_of(l.key)) AS household_id
+        SELECT l.person, coalesce(w.kept_id, duplicates.household_of(l.key)) AS household_id,
+               max(l.counted_until) AS counted_until
         FROM listed l LEFT JOIN registry.withdrawn w
           ON w.household_id = duplicates.household_of(l.key)
-        WHERE position('/' IN l.key) > 0),
+        WHERE position('/' IN l.key) > 0 GROUP BY 1, 2),
     again AS (
         SELECT count(*) - count(DISTINCT person) AS people
-        FROM placed JOIN one USING (household_id))
+        FROM placed JOIN one USING (household_id) WHERE decided_at < counted_until)
     SELECT (SELECT count(*) FROM reached)::integer AS households,
            (SELECT coalesce(sum(people), 0) FROM reached)::integer AS people,
            count(*)::integer AS unique_households,

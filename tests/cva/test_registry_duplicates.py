@@ -13,6 +13,8 @@ from cva.registry.duplicates import (
     open_pairs,
     unmerge,
 )
+from cva.registry.questions import crowds, crowds_found
+from eligibility.duplicates.preparing import HOLDERS_MAX
 from ledgers.problems import Refusal
 from tests.cva.registration import AT, LAYLA, YUSUF, Office, open_office, record
 
@@ -241,3 +243,38 @@ def test_asking_keeps_the_pair_open(office: Office, pair: Pair) -> None:
     assert list(open_pairs(office.conn)) == [pair]
     ruled(office, pair, Verdict.DIFFERENT, None)
     assert list(open_pairs(office.conn)) == []
+
+
+def test_number_of_too_many_makes_nobody_a_duplicate_and_is_shown(office: Office) -> None:
+    """An enumerator wrote a number of their own for everybody without papers."""
+    members = [{**LAYLA, "birth_date": f"{1950 + number}-04-23"} for number in range(9)]
+    office.take(*(record(str(n), members=[one]) for n, one in enumerate(members[:8])))
+    assert len(list(open_pairs(office.conn))) == 8 * 7 // 2
+    assert list(crowds(office.conn)) == []
+
+    office.take(record("8", members=[members[8]]))
+
+    assert list(open_pairs(office.conn)) == []
+    (crowd,) = crowds(office.conn)
+    assert (crowd.kind, crowd.people, crowd.households) == ("tr_foreigner_id", 9, 9)
+    assert crowd.household_id == min(live(office))
+    finding = crowds_found([crowd])
+    assert finding is not None
+    assert finding.problem.code == "numbers_of_many"
+    assert finding.sentence.startswith("1 number is held")
+
+
+def test_registry_and_linkage_leave_out_the_same_numbers(office: Office) -> None:
+    assert office.one("SELECT registry.holders_max()") == (HOLDERS_MAX,)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "pairs"), [("SY", "SY", 1), ("SY", "", 1), ("SY", "IQ", 0)]
+)
+def test_one_passport_number_of_two_states_is_two_passports(
+    office: Office, one: str, other: str, pairs: int
+) -> None:
+    layla = {**LAYLA, "id_type": "passport", "id_number": "N0123456", "nationality": one}
+    office.take(record("1", members=[layla]))
+    office.take(record("2", members=[{**layla, "nationality": other}]))
+    assert len(list(open_pairs(office.conn))) == pairs

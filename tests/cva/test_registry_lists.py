@@ -15,7 +15,7 @@ from tests.databases import Database
 
 HEADER = (
     "record_ref,household_ref,person_ref,given_name,family_name,father_name,mother_name,sex,"
-    "birth_date,id_type,id_number,phone,province,district,need,first_day,last_day,status"
+    "birth_date,id_type,id_number,phone,province,district,need,first_day,last_day,status,committed_at"
 )
 ROW = {
     "record_ref": "R1", "household_ref": "H1", "person_ref": "P1", "given_name": "Layla",
@@ -92,7 +92,32 @@ def test_a_list_without_half_its_columns_is_not_half_claimed(desk: Desk) -> None
 def test_a_list_without_names_of_parents_and_phones_says_so_once(desk: Desk) -> None:
     taken = desk.take(ROW, header="record_ref,person_ref,id_number,id_type,need,first_day,status,x")
     assert taken.records == taken.people == 1
-    assert taken.findings == {"list_column_absent": 10, "list_column_strange": 1}
+    assert taken.findings == {
+        "list_column_absent": 12, "list_column_strange": 1, "list_end_unknown": 1,
+    }  # fmt: skip
+    assert {field for _, field, code, *_ in desk.said() if code == "list_column_absent"} >= {
+        "last_day", "committed_at",
+    }  # fmt: skip
+
+
+ENDS = [
+    ({"last_day": "2026-04-15"}, "2026-04-15", set()),
+    ({"last_day": "open"}, None, set()),
+    ({"last_day": ""}, "2026-03-31", {"list_end_unknown"}),
+    ({"last_day": "in autumn"}, "2026-03-31", {"date_unreadable", "list_end_unknown"}),
+    ({"last_day": "2024-03-31"}, "2026-03-10", {"list_days_turned"}),
+    ({"last_day": "", "one_off": "yes"}, None, set()),
+]
+
+
+@pytest.mark.parametrize(("told", "last_day", "codes"), ENDS)
+def test_record_that_does_not_say_its_end_stops_nobody_for_ever(
+    desk: Desk, told: dict[str, str], last_day: str | None, codes: set[str]
+) -> None:
+    header = f"{HEADER},one_off"
+    taken = desk.take(ROW | {"first_day": "2026-03-10"} | told, header=header)
+    assert desk.office.one("SELECT last_day::text FROM duplicates.assistance") == (last_day,)
+    assert set(taken.findings) == codes
 
 
 DOUBTS = [
@@ -125,6 +150,32 @@ def test_rows_that_cannot_be_relied_on_are_said_and_the_others_taken(desk: Desk)
     ]
     assert {"list_person_unknown", "card_number_refused"} <= set(summary.findings)
     assert "99123456741" not in str(said)
+
+
+def test_column_that_slipped_leaves_no_names_in_clear(desk: Desk) -> None:
+    slipped = dict.fromkeys(("programme", "referred_by", "verdict"), "Layla Haddad")
+    header = f"{HEADER},programme,referred_by,verdict"
+    taken = desk.take(ROW | slipped, ROW | {"record_ref": "R2", "need": "Layla"}, header=header)
+    assert taken.findings == {"list_need_unknown": 1, "list_text_unknown": 3}
+    assert desk.office.one("SELECT programme, referred_by, verdict FROM duplicates.assistance") == (
+        "",
+        None,
+        "",
+    )
+    for table in ("assistance", "list_finding"):
+        told = str(desk.office.conn.execute(f"SELECT * FROM duplicates.{table}").fetchall())
+        assert not [word for word in ("Layla", "layla", "Haddad") if word in told]
+
+
+def test_codes_of_a_list_are_kept(desk: Desk) -> None:
+    desk.take(ROW)
+    codes = {"programme": "Rent-2026", "referred_by": "KIZILAY", "verdict": "stop"}
+    header = f"{HEADER},programme,referred_by,verdict"
+    taken = desk.take(ROW | {"record_ref": "R2"} | codes, header=header)
+    assert taken.findings == {}
+    assert desk.office.one(
+        "SELECT programme, referred_by, verdict FROM duplicates.assistance WHERE programme <> ''"
+    ) == ("rent-2026", "KIZILAY", "stop")
 
 
 def test_a_record_that_says_two_things_says_so(desk: Desk) -> None:

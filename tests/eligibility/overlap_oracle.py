@@ -184,10 +184,11 @@ def _relation(policy: Policy, left: Assistance, right: Assistance) -> Relation:
     return policy.relation(left.need, right.need)
 
 
-def _rank(policy: Policy, record: Assistance) -> tuple[int, int, datetime]:
+def _rank(policy: Policy, record: Assistance) -> tuple[bool, int, bool, datetime]:
     named = record.agency in policy.precedence
     place = policy.precedence.index(record.agency) if named else 1_000
-    return (record.status is not Status.PAID, place, record.committed_at or NO_TIME)
+    planned = record.status is Status.PLANNED
+    return (record.status is not Status.PAID, place, planned, record.committed_at or NO_TIME)
 
 
 def _basis(

@@ -14,6 +14,7 @@ SELECT
              ELSE coalesce(a.last_day + 1, DATE '9999-12-31') END
     ) AS ends,
     a.status = 'paid' AS paid,
+    a.status = 'planned' AS planned,
     coalesce(p.place, 2147483647) AS place,
     coalesce(a.committed_at, TIMESTAMPTZ '9999-12-31 00:00:00+00') AS bound_at
 FROM assistance AS a
@@ -74,9 +75,10 @@ SELECT
 FROM (
     SELECT
         l.record_id AS left_record, r.record_id AS right_record,
-        (NOT l.paid, l.place, l.bound_at) = (NOT r.paid, r.place, r.bound_at) AS tie,
-        (NOT l.paid, l.place, l.bound_at, l.record_id)
-            < (NOT r.paid, r.place, r.bound_at, r.record_id) AS left_first,
+        (NOT l.paid, l.place, l.planned, l.bound_at)
+            = (NOT r.paid, r.place, r.planned, r.bound_at) AS tie,
+        (NOT l.paid, l.place, l.planned, l.bound_at, l.record_id)
+            < (NOT r.paid, r.place, r.planned, r.bound_at, r.record_id) AS left_first,
         CASE WHEN x.left_programme IS NULL THEN n.relation ELSE 'exclusive' END AS relation,
         n.ceiling,
         greatest(l.first_day, r.first_day) AS overlap_day,

@@ -6,7 +6,8 @@ in common, pairs of live records that overlap in need and in time, the people th
 people did about it.
 
 What yields: a record that is not paid yields to one that is; then to an agency of the policy's
-precedence; then to the earlier commitment. Where none of these tells, it is a tie.
+precedence; then what is only planned to what is not, dated or undated; then to the earlier
+commitment. Where none of these tells, it is a tie.
 
 A ceiling sums, in every calendar month, what the records before the second one give of its needs;
 an amount over several months is spread evenly over them. Only pairs of certain people lower what is

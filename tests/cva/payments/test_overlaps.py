@@ -101,6 +101,54 @@ def test_without_lists_nothing_is_compared(agency: Agency) -> None:
     assert (causes(agency), findings(agency)) == ({}, {})
 
 
+def test_two_programmes_of_ours_do_not_give_one_household_the_same(agency: Agency) -> None:
+    """The rent of March, by two programmes of one agency: the plan that was locked first stands."""
+    rent = agency.prepare()
+    flats = agency.cycle_beside("flats")
+    stopped = {one: state for one, *_, state, _, _, _ in agency.lines(flats)}
+    assert set(stopped.values()) == {"stopped"}
+    agency.cycle_id, spring = flats.cycle_id, agency.cycle_id
+    paid = {name for name, *_, state, _, _, _ in agency.lines(rent) if state != "stopped"}
+    assert causes(agency) == dict.fromkeys(paid, "other_agency")
+    assert findings(agency) == dict.fromkeys(paid, ("stop", "same_need", "confirmed"))
+    with transaction(agency.engine) as conn:
+        assert {f.programme for f in overlaps.findings(conn, flats.cycle_id)} == {"spring"}
+
+    agency.cycle_id = spring
+    agency.released(rent)
+    with pytest.raises(Refusal, match="nothing_to_pay"):
+        agency.follow_up(flats)
+
+
+def test_programme_beside_takes_up_what_the_other_one_does_not_pay(agency: Agency) -> None:
+    rent = agency.prepare()
+    flats = agency.cycle_beside("flats")
+    agency.cancel(rent)
+    late = agency.follow_up(flats)
+    assert (late.lines, late.stopped_lines) == (5, 0)
+    agency.released(late)
+
+
+def test_of_two_plans_of_ours_the_first_to_leave_stands(agency: Agency, tmp_path: Path) -> None:
+    """Prepared while the two needs went together; the policy has changed since."""
+    text = policies.DEFAULT.read_text(encoding="utf-8")
+    lenient = tmp_path / "lenient.yaml"
+    lenient.write_text(
+        text.replace("shelter: same}", "shelter: complementary}", 1), encoding="utf-8"
+    )
+    amal = agency.id_of("amal")
+    with transaction(agency.engine) as conn:
+        policies.publish(conn, lenient, person_id=amal, at=agency.clock.now())
+    rent = agency.prepare()
+    flats = agency.cycle_beside("flats")
+    assert flats.stopped_lines == 1  # Nour, who has no card
+    with transaction(agency.engine) as conn:
+        policies.publish(conn, policies.DEFAULT, person_id=amal, at=agency.clock.now())
+    agency.released(flats)
+    with pytest.raises(Refusal, match="plan_overlaps: 5 lines "):
+        agency.released(rent)
+
+
 def test_line_pays_what_is_left_below_the_ceiling(database: Database, tmp_path: Path) -> None:
     """1,000 lira a household and 1,500 a person: Layla, alone, may have 2,500 in a month."""
     houses = [
@@ -174,6 +222,52 @@ def test_appeal_is_answered(warned: Agency) -> None:
             conn, 999_999, Action.TOLD, "by phone", person_id=warned.id_of("amal"),
             at=warned.clock.now(),
         )  # fmt: skip
+
+
+def test_appeal_is_answered_after_the_plan_was_worked_on(warned: Agency) -> None:
+    plan = warned.prepare()
+    seen = number(warned, LAYLA.name)
+    act(warned, LAYLA.name, Action.APPEAL, "she was never given it", "amal")
+    warned.cancel(plan)
+    again = warned.prepare(key="again")
+    assert findings(warned)[LAYLA.name] == ("hold", "under_appeal", "confirmed")
+    assert number(warned, LAYLA.name) != seen  # the verdict is another one, and so is its row
+
+    act(warned, LAYLA.name, Action.UPHOLD, "the other agency agrees", "amal")
+    with transaction(warned.engine) as conn:  # Deniz answers what was on his list on Monday
+        overlaps.act(
+            conn, seen, Action.UPHOLD, "the other agency agrees", person_id=warned.id_of("deniz"),
+            at=warned.clock.now(),
+        )  # fmt: skip
+    late = warned.follow_up(again)
+    assert {name for name, *_ in warned.lines(late)} == {LAYLA.name}
+    assert findings(warned)[LAYLA.name] == ("clear", "appeal_upheld", "confirmed")
+
+
+def test_database_takes_an_answer_for_the_evidence_that_was_appealed(warned: Agency) -> None:
+    plan = warned.prepare()
+    act(warned, LAYLA.name, Action.APPEAL, "she was never given it", "amal")
+    yusuf = number(warned, YUSUF.name)
+    warned.cancel(plan)
+    warned.prepare(key="again")
+    answer = (
+        "INSERT INTO duplicates.overlap_act VALUES (%(overlap)s, 'uphold', 'y', %(amal)s, now())"
+    )
+    warned.raw(answer, overlap=number(warned, LAYLA.name), amal=warned.id_of("amal"))
+    with pytest.raises(Refusal, match="appeal_missing"):
+        warned.raw(answer, overlap=yusuf, amal=warned.id_of("amal"))
+
+
+def test_asking_around_lets_nothing_certain_lapse(warned: Agency) -> None:
+    ((left, right),) = warned.rows(
+        "SELECT left_key, right_key FROM duplicates.current"
+        " WHERE unit = 'person' AND band = 'automatic' AND right_key LIKE 'oa:%%'"
+    )
+    warned.decide(left, right, Verdict.ASK)
+    plan = warned.prepare()
+    assert causes(warned)[LAYLA.name] == "other_agency"
+    warned.clock.moment = datetime(2026, 3, 12, 9, tzinfo=UTC)
+    assert {name for name, *_ in warned.lines(warned.follow_up(plan))} == {YUSUF.name}
 
 
 def test_people_decided_to_be_different_are_not_compared_again(warned: Agency) -> None:

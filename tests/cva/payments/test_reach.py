@@ -1,5 +1,6 @@
 """Who was reached: a person on two rosters, confirmed to be one, counts once."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -69,3 +70,23 @@ def test_a_person_on_several_rosters_is_reached_once(database: Database, tmp_pat
     agency.merge(one, other, kept=other)
     agency.merge(other, third, kept=third)
     assert reached(agency) == (12, 10)  # three registrations, one person
+
+
+def test_who_counts_in_one_household_already_is_not_taken_off_again(
+    database: Database, tmp_path: Path
+) -> None:
+    """Merged before the assessment: three people are left in the household of who is gone."""
+    houses = [House(name, card=f"VC-{n}0001000") for n, name in enumerate((ONE, OTHER))]
+    agency = agency_with(database, tmp_path, "card_processor", houses)
+    one, other = sorted(f"{household_id}/1" for household_id in agency.names)
+    found_to_be_one(agency, (one, other))
+    agency.merge(one, other, kept=one)
+    gone = agency.names[other.removesuffix("/1")]
+    agency.assess([replace(house, people=3 if house.name == gone else 4) for house in houses])
+    with agency.processor() as processor:
+        plan = agency.released(agency.prepare())
+        agency.send(plan)
+        processor.run_once()
+        agency.collect()
+        agency.settle(plan)
+    assert reached(agency) == (7, 7)
