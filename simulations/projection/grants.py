@@ -61,18 +61,11 @@ class Grants:
         self.month = month
         self.returned, self.back = self.back, self._nothing()
         self.in_hand = [held + back for held, back in zip(self.in_hand, self.returned, strict=True)]
-        self.rates = [self._rate(fund) for fund in self.funds]
+        self.rates = [self.prices.in_month(one.currency, month - one.lead) for one in self.funds]
         self.drawn, self.drawn_try, self.paid = self._nothing(), self._nothing(), self._nothing()
         self.most = [
             held + try_minor(self.free(at), self.rates[at]) for at, held in enumerate(self.in_hand)
         ]
-
-    def _rate(self, fund: Fund) -> Ints:
-        """Return the rate at which a grant's money of this month was exchanged."""
-        drawn_in = self.month - fund.lead
-        if drawn_in < 0:
-            return np.array([self.prices.before.get(fund.currency, MILLION)])
-        return self.prices.of(fund.currency)[:, drawn_in]
 
     def free(self, at: int) -> Ints:
         """Return what may still be drawn of a grant this month, in its currency."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ledgers.money import parse_amount
-from simulations.months import months_from
+from simulations.months import month_after, months_from
 from simulations.paths import indexed_values
 from simulations.projection.caseload import TINY, Groups, reached_beyond
 from simulations.projection.grants import Fund, Grants
@@ -54,7 +54,9 @@ class Ledger:
 
     `due` are households of the caseload, `paid` those whose money arrived, `failed` those whose
     payment did not; the rest was not funded. `spent` is transfers, fees and fixed costs; `paid_by`
-    and `returned_to` are what each grant pays of it and what comes back to it, in kuruş.
+    and `returned_to` are what each grant pays of it and what comes back to it, in kuruş. `drawn`,
+    `drawn_try` and `remaining` stand in the month that is paid with the money: it was drawn the
+    grant's lead before (`drawdowns`).
     """
 
     due: Ints
@@ -138,14 +140,37 @@ def held_minor(terms: Terms, prices: Prices) -> list[int]:
     for month in range(len(terms.months)):
         total = 0
         for fund in terms.funds:
-            drawn_in = month - fund.lead
-            rate = prices.before.get(fund.currency, MILLION)
-            rate = int(prices.of(fund.currency)[0, drawn_in]) if drawn_in >= 0 else rate
-            total += (
-                fund.open[month] * try_minor(np.array([fund.amount_minor]), np.array([rate]))[0]
-            )
+            rate = prices.in_month(fund.currency, month - fund.lead)[:1]
+            total += fund.open[month] * try_minor(np.array([fund.amount_minor]), rate)[0]
         totals.append(int(total))
     return totals
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawdowns:
+    """Drawdowns in the months in which they are made, which begin before the first payment.
+
+    Draws × months × grants; `drawn_try` in kuruş, the others in the grant's own currency.
+    """
+
+    months: tuple[date, ...]
+    drawn: Ints
+    drawn_try: Ints
+    remaining: Ints
+
+
+def drawdowns(terms: Terms, ledger: Ledger) -> Drawdowns:
+    """Return when the money of a ledger is drawn: each grant's its lead before payment."""
+    ahead = max((fund.lead for fund in terms.funds), default=0)
+    draws, months, funds = ledger.drawn.shape
+    drawn, drawn_try = (np.zeros((draws, ahead + months, funds), np.int64) for _ in range(2))
+    for at, fund in enumerate(terms.funds):
+        own = slice(ahead - fund.lead, ahead - fund.lead + months)
+        drawn[:, own, at] = ledger.drawn[:, :, at]
+        drawn_try[:, own, at] = ledger.drawn_try[:, :, at]
+    amounts = np.array([fund.amount_minor for fund in terms.funds], dtype=np.int64)
+    days = months_from(month_after(terms.months[0], -ahead), ahead + months)
+    return Drawdowns(tuple(days), drawn, drawn_try, amounts - np.cumsum(drawn, axis=1))
 
 
 def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | None) -> Ints:

@@ -16,7 +16,7 @@ from simulations.coverage import HORIZONS, Method, Trial, coverage
 from simulations.fans import LINES, fan, quantiles
 from simulations.months import named
 from simulations.projection.drawing import stress_outcome
-from simulations.projection.ledger import Ledger
+from simulations.projection.ledger import Ledger, drawdowns
 from simulations.projection.prices import Prices
 from simulations.projection.running import Projection, base_values, indexation_of
 from simulations.randomness import Ints, Randomness
@@ -179,13 +179,14 @@ def cost_part(projection: Projection, currency: str) -> Part:
 
 
 def grants_part(projection: Projection) -> Part:
-    """Return what is drawn of each grant, month by month."""
-    base, funds = projection.base.base, projection.draws.terms.funds
-    days, months = days_of(projection), len(projection.draws.terms.months)
+    """Return what is drawn of each grant, in the months in which it is drawn."""
+    terms = projection.draws.terms
+    base, funds = drawdowns(terms, projection.base.base), terms.funds
+    days = [day.isoformat() for day in base.months]
     rows = {
         "month": days * len(funds),
-        "grant": [fund.code for fund in funds for _ in range(months)],
-        "currency": [fund.currency for fund in funds for _ in range(months)],
+        "grant": [fund.code for fund in funds for _ in days],
+        "currency": [fund.currency for fund in funds for _ in days],
         "drawn_minor": base.drawn[0].T.ravel(),
         "remaining_minor": base.remaining[0].T.ravel(),
         "remaining_share": np.concatenate([
