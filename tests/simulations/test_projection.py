@@ -9,10 +9,12 @@ import pytest
 
 from ledgers.problems import Refusal
 from simulations.projection.courses import People
+from simulations.projection.grants import Cause
 from simulations.projection.ledger import drawdowns
 from simulations.projection.running import Projection, project
 from simulations.projection.spending import spending_of
 from simulations.rates import ecb_record
+from simulations.report.sensitivity import sensitivity_part
 from simulations.scenario.model import Expenditure, Grant, Indexation
 from simulations.scenario.reading import Loaded
 from tests.eligibility.snapshots import ADULT, write_snapshot
@@ -198,6 +200,35 @@ def test_a_ceiling_and_a_window_hold_every_month(tmp_path: Path) -> None:
     # Half the money pays half of each: ten households of two, five of three.
     assert base.drawn[0, :, 0].tolist() == [0, 3_500_000, 3_500_000, 0, 0, 0]
     assert base.paid[0].tolist() == [0, 15, 15, 0, 0, 0]
+    # Money is short from the first month on, and gone only when the grant has ended.
+    assert [Cause(cause).name for cause in base.cause[0].tolist()] == [
+        "CLOSED", "CEILING", "CEILING", "SPENT", "SPENT", "SPENT",
+    ]  # fmt: skip
+    assert (base.shortfall.tolist(), base.dry.tolist()) == ([0], [3])
+
+
+def test_money_for_other_provinces_has_not_run_dry(tmp_path: Path) -> None:
+    base = ran(tmp_path, grants=(grant(provinces=["TR-27"]),)).base.base
+
+    assert base.unfunded[0].tolist() == [3_000_000] * 6
+    assert set(base.cause[0].tolist()) == {Cause.EARMARK}
+    assert (base.shortfall.tolist(), base.dry.tolist()) == ([0], [6])
+
+
+def test_shares_of_the_spread_are_told_with_their_errors(tmp_path: Path) -> None:
+    text = changed(
+        ("exits: 0.01", "exits: {kind: beta, mean: 0.02, cases: 100}"),
+        ("caseload:\n", "caseload:\n  take_up: {kind: uniform, low: 0.5, high: 0.9}\n"),
+    )
+
+    found = sensitivity_part(ran(tmp_path, text))
+
+    assert found is not None
+    told = found.table.frame.set_index("assumption")
+    assert list(told.index) == ["take_up", "exits"]
+    assert (told["total_order"] - told["first_order"]).abs().max() < 0.1
+    errors = told.loc["take_up", ["first_error", "total_error"]]
+    assert errors.between(0.001, 0.1).all()
 
 
 def test_a_constant_hazard_leaves_what_it_leaves(tmp_path: Path) -> None:
