@@ -1,10 +1,11 @@
 """The base path posted through the real books' own rules, so that simulated books balance too.
 
 The caller hands in a connection to a database with the schema `books` that holds nothing else: a
-simulation never writes where real money is kept. Every month, on its first day: each grant's money
-of the month arrives and is exchanged into lira; transfers are instructed, a line for each province
-and grant, held, and booked in full or in part; fees and fixed costs are charged; what came back of
-last month's transfers is recorded. All of it through the event journal (`ledgers.journal`).
+simulation never writes where real money is kept. Every month, on its first day: money that is drawn
+of a grant, its lead before it is paid with, arrives and is exchanged into lira; transfers are
+instructed, a line for each province and grant, held, and booked in full or in part; fees and fixed
+costs are charged; what came back of last month's transfers is recorded. All of it through the event
+journal (`ledgers.journal`).
 
 What each grant pays and what comes back to it is the ledger's to say. An earmarked grant pays
 transfers of its own provinces; the rest of what it pays is its part of their fees. The sums of the
@@ -14,6 +15,7 @@ ledger are kept to the kuruş, and after every month the bank holds what the led
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import count
 
 from psycopg import Connection
@@ -23,6 +25,8 @@ from ledgers.money import split
 from ledgers.problems import Problem
 from ledgers.recording import Occasion, record_planned
 from ledgers.verification import Check, verify
+from simulations.months import months_between
+from simulations.projection.ledger import drawdowns
 from simulations.projection.running import Projection, base_values
 from simulations.randomness import Ints
 
@@ -58,8 +62,8 @@ def post(conn: Connection, projection: Projection, recorded_by: str) -> Simulate
     what `ledgers` refuses.
     """
     posting = _Posting(conn, projection, recorded_by)
-    for month in range(len(posting.months)):
-        posting.post(month)
+    for day in posting.drawdowns.months:
+        posting.post(day)
     accounts = tuple(balances.trial_balance(conn))
     _require_same(accounts, projection)
     found = verify(conn)
@@ -78,18 +82,25 @@ class _Posting:
         self.ledger = projection.base.base
         self.funds = projection.draws.terms.funds
         self.months = projection.draws.terms.months
+        self.drawdowns = drawdowns(projection.draws.terms, self.ledger)
         self.provinces = projection.base.loads.strata.province
         self.values = base_values(projection)
         self.recorded_by = recorded_by
         self.numbers = count(1)
         self.sent: list[tuple[str, str, int]] = []  # last month: province, grant, amount
 
-    def post(self, month: int) -> None:
-        """Post one month."""
-        self.day = self.months[month]
-        self.month = month
-        self.returns()
-        self.drawdowns()
+    def post(self, day: date) -> None:
+        """Post one month: what is drawn in it, and if it is one of the scenario what is paid."""
+        self.day = day
+        self.month = months_between(self.months[0], day)
+        if self.month >= 0:
+            self.returns()
+        self.draw()
+        if self.month >= 0:
+            self.pay()
+
+    def pay(self) -> None:
+        """Post the transfers of a month, what they cost, and the fixed costs."""
         delivered, failed = self.by_province()
         paying = self.by_grant(self.ledger.paid_by)
         lines = list(self.assigned(delivered, paying))
@@ -99,7 +110,7 @@ class _Posting:
             if own:
                 self.event(
                     "fee_charged", grant, amount=own, fee_account=FEES, fee_source=BANK,
-                    provider=NAMES["bank"], provider_reference=f"{grant}-{month}",
+                    provider=NAMES["bank"], provider_reference=f"{grant}-{self.month}",
                 )  # fmt: skip
         self.sent = lines
 
@@ -116,14 +127,15 @@ class _Posting:
                         lines=[{"amount": part, "location": province}],
                     )  # fmt: skip
 
-    def drawdowns(self) -> None:
+    def draw(self) -> None:
         """Post what is drawn of each grant this month, and its exchange."""
+        month = self.drawdowns.months.index(self.day)
         for at, fund in enumerate(self.funds):
-            own = int(self.ledger.drawn[0, self.month, at])
-            bought = int(self.ledger.drawn_try[0, self.month, at])
+            own = int(self.drawdowns.drawn[0, month, at])
+            bought = int(self.drawdowns.drawn_try[0, month, at])
             if not own:
                 continue
-            reference = f"D-{self.month}-{fund.code}"
+            reference = f"D-{self.day:%Y-%m}-{fund.code}"
             self.event(
                 "grant_received", fund.code, currency=fund.currency, amount=own, receivable=False,
                 bank_reference=reference,

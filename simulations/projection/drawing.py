@@ -39,6 +39,7 @@ from simulations.rates import foreign_minor
 from simulations.scenario.model import NEVER, Indexation, Scenario, Stress
 
 EXCHANGE = "exchange"
+POINTS_AT_ONCE = 2048  # of the sensitivity, so that memory is bounded
 MIDDLE = np.array([0.5])
 
 
@@ -184,6 +185,20 @@ def cost_of(
     `given` has arrays of equal length by name of assumption; that of `exchange` is the chance that
     picks the path. This is what tornado and Sobol indices are taken of.
     """
+    points = len(next(iter(given.values())))
+    terms = draws.terms
+    anywhere = replace(terms, funds=(), areas=((),), area_of=dict.fromkeys(terms.area_of, 0))
+    needing = replace(draws, terms=anywhere)  # who pays does not matter to the need
+    blocks = [
+        {name: chances[at : at + POINTS_AT_ONCE] for name, chances in given.items()}
+        for at in range(0, points, POINTS_AT_ONCE)
+    ]
+    return np.concatenate([_need_of(needing, loads, indexation, block) for block in blocks])
+
+
+def _need_of(
+    draws: Draws, loads: Caseloads, indexation: Indexation | None, given: Mapping[str, Floats]
+) -> Floats:
     points = len(next(iter(given.values())))
     values = {
         name: given.get(name, np.broadcast_to(draws.base_values[name], points))

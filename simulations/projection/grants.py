@@ -12,11 +12,12 @@ to a donor of some provinces they are no eligible cost.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
 from simulations.projection.prices import Prices
-from simulations.randomness import Floats, Ints
+from simulations.randomness import Bools, Floats, Ints
 from simulations.rates import MILLION, foreign_minor, indexed_minor, try_minor
 
 
@@ -31,6 +32,16 @@ class Fund:
     lead: int
     open: tuple[bool, ...]
     provinces: frozenset[str]
+
+
+class Cause(IntEnum):
+    """Why a month is not fully funded."""
+
+    NONE = 0  # it is
+    SPENT = 1  # the grants are used up, or have ended
+    CLOSED = 2  # a grant that could pay opens later
+    CEILING = 3  # a grant that could pay is at its ceiling of the month
+    EARMARK = 4  # what is left is for other provinces
 
 
 class Grants:
@@ -61,18 +72,11 @@ class Grants:
         self.month = month
         self.returned, self.back = self.back, self._nothing()
         self.in_hand = [held + back for held, back in zip(self.in_hand, self.returned, strict=True)]
-        self.rates = [self._rate(fund) for fund in self.funds]
+        self.rates = [self.prices.in_month(one.currency, month - one.lead) for one in self.funds]
         self.drawn, self.drawn_try, self.paid = self._nothing(), self._nothing(), self._nothing()
         self.most = [
             held + try_minor(self.free(at), self.rates[at]) for at, held in enumerate(self.in_hand)
         ]
-
-    def _rate(self, fund: Fund) -> Ints:
-        """Return the rate at which a grant's money of this month was exchanged."""
-        drawn_in = self.month - fund.lead
-        if drawn_in < 0:
-            return np.array([self.prices.before.get(fund.currency, MILLION)])
-        return self.prices.of(fund.currency)[:, drawn_in]
 
     def free(self, at: int) -> Ints:
         """Return what may still be drawn of a grant this month, in its currency."""
@@ -134,6 +138,29 @@ class Grants:
             self.in_hand[at] = self.in_hand[at] - in_hand
             self.left[at] = self.left[at] - own
             self.drawn[at], self.drawn_try[at] = own, part
+
+    def cause(self, short: Sequence[Bools], fixed: Bools, least: Ints) -> Ints:
+        """Return why a month that has ended is not fully funded: what kept most of the money back.
+
+        Arguments: `short` says of every area where it is short, `fixed` where the fixed costs are;
+        where what is kept back comes to less than `least` kuruş the grants are used up.
+        """
+        kept_back = np.zeros((len(Cause) - Cause.CLOSED, self.draws), dtype=np.int64)
+        for at, fund in enumerate(self.funds):
+            if not any(fund.open[self.month :]):
+                continue
+            asked = fixed if at in self.everywhere else np.zeros(self.draws, dtype=np.bool_)
+            for places, area_short in zip(self.areas, short, strict=True):
+                asked = asked | area_short if at in places else asked
+            left = try_minor(self.left[at], self.rates[at])
+            is_open = fund.open[self.month]
+            kept = left - try_minor(self.free(at), self.rates[at]) if is_open else left
+            kind = Cause.CEILING if is_open else Cause.CLOSED
+            kept_back[kind - Cause.CLOSED] += np.where(asked, kept, 0)
+            kept_back[Cause.EARMARK - Cause.CLOSED] += np.where(asked, 0, left)
+        used_up = kept_back.sum(axis=0) < least
+        found = np.where(used_up, Cause.SPENT, Cause.CLOSED + kept_back.argmax(axis=0))
+        return np.where(np.logical_or.reduce([fixed, *short]), found, Cause.NONE)
 
 
 def _millionths(shares: Floats) -> Ints:

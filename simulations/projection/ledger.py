@@ -7,8 +7,9 @@ funded: earmarked grants pay before free ones, and among them the one that ends 
 Where money does not suffice, as many whole households are paid as it suffices for, the first in the
 order of the rules; nobody is paid in part. An earmark serves the first of its own provinces, and
 what is free goes on from there in one order of the whole programme, wherever people live. What is
-not funded is the *unfunded need*; the first month that has some is the month in which the money
-*runs dry*. A scenario without grants asks what things cost, not who pays: then all of it is funded.
+not funded is the *unfunded need*, and its first month the first *shortfall*: a ceiling, a window or
+an earmark may be its cause. Money *runs dry* in the first month that is short because the grants
+are used up or have ended. A scenario without grants asks what things cost: all of it is funded.
 
 Vocabulary: an *area* is a set of provinces for which the same grants can pay.
 """
@@ -21,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ledgers.money import parse_amount
-from simulations.months import months_from
+from simulations.months import month_after, months_from
 from simulations.paths import indexed_values
 from simulations.projection.caseload import TINY, Groups, reached_beyond
-from simulations.projection.grants import Fund, Grants
+from simulations.projection.grants import Cause, Fund, Grants
 from simulations.projection.prices import Prices
 from simulations.randomness import Bools, Floats, Ints
 from simulations.rates import MILLION, indexed_minor, rounded_millionths, try_minor
@@ -54,7 +55,9 @@ class Ledger:
 
     `due` are households of the caseload, `paid` those whose money arrived, `failed` those whose
     payment did not; the rest was not funded. `spent` is transfers, fees and fixed costs; `paid_by`
-    and `returned_to` are what each grant pays of it and what comes back to it, in kuruş.
+    and `returned_to` are what each grant pays of it and what comes back to it, in kuruş. `drawn`,
+    `drawn_try` and `remaining` stand in the month that is paid with the money: it was drawn the
+    grant's lead before (`drawdowns`). `cause` says why a month is not fully funded (`Cause`).
     """
 
     due: Ints
@@ -67,6 +70,7 @@ class Ledger:
     fixed: Ints
     returned: Ints
     unfunded: Ints
+    cause: Ints
     drawn: Ints
     drawn_try: Ints
     remaining: Ints
@@ -81,11 +85,19 @@ class Ledger:
         return self.transfers + self.fees + self.fixed
 
     @property
+    def shortfall(self) -> Ints:
+        """The first month that is not fully funded, by draw; the number of months: all are."""
+        return _first(self.unfunded > 0)
+
+    @property
     def dry(self) -> Ints:
         """The month in which the money runs dry, by draw; the number of months: it does not."""
-        short = self.unfunded > 0
-        months = np.int64(short.shape[1])
-        return np.asarray(np.where(short.any(axis=1), short.argmax(axis=1), months), np.int64)
+        return _first(self.cause == Cause.SPENT)
+
+
+def _first(months: Bools) -> Ints:
+    never = np.int64(months.shape[1])
+    return np.asarray(np.where(months.any(axis=1), months.argmax(axis=1), never), np.int64)
 
 
 def terms_of(scenario: Scenario, provinces: Sequence[str], currency: str) -> Terms:
@@ -138,14 +150,37 @@ def held_minor(terms: Terms, prices: Prices) -> list[int]:
     for month in range(len(terms.months)):
         total = 0
         for fund in terms.funds:
-            drawn_in = month - fund.lead
-            rate = prices.before.get(fund.currency, MILLION)
-            rate = int(prices.of(fund.currency)[0, drawn_in]) if drawn_in >= 0 else rate
-            total += (
-                fund.open[month] * try_minor(np.array([fund.amount_minor]), np.array([rate]))[0]
-            )
+            rate = prices.in_month(fund.currency, month - fund.lead)[:1]
+            total += fund.open[month] * try_minor(np.array([fund.amount_minor]), rate)[0]
         totals.append(int(total))
     return totals
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawdowns:
+    """Drawdowns in the months in which they are made, which begin before the first payment.
+
+    Draws × months × grants; `drawn_try` in kuruş, the others in the grant's own currency.
+    """
+
+    months: tuple[date, ...]
+    drawn: Ints
+    drawn_try: Ints
+    remaining: Ints
+
+
+def drawdowns(terms: Terms, ledger: Ledger) -> Drawdowns:
+    """Return when the money of a ledger is drawn: each grant's its lead before payment."""
+    ahead = max((fund.lead for fund in terms.funds), default=0)
+    draws, months, funds = ledger.drawn.shape
+    drawn, drawn_try = (np.zeros((draws, ahead + months, funds), np.int64) for _ in range(2))
+    for at, fund in enumerate(terms.funds):
+        own = slice(ahead - fund.lead, ahead - fund.lead + months)
+        drawn[:, own, at] = ledger.drawn[:, :, at]
+        drawn_try[:, own, at] = ledger.drawn_try[:, :, at]
+    amounts = np.array([fund.amount_minor for fund in terms.funds], dtype=np.int64)
+    days = months_from(month_after(terms.months[0], -ahead), ahead + months)
+    return Drawdowns(tuple(days), drawn, drawn_try, amounts - np.cumsum(drawn, axis=1))
 
 
 def values_by_group(groups: Groups, prices: Prices, indexation: Indexation | None) -> Ints:
@@ -261,6 +296,8 @@ class _Booking:
             self.grants.pay(parts[area], costs[area].delivered, returned)
             self.back = self.back + returned
         self.grants.end()
+        short = [need.total > cost.total for need, cost in zip(needs, costs, strict=True)]
+        self._at("cause", self.grants.cause(short, fixed > covered, values.max(axis=1)))
         self._book_grants()
 
     def _book_area(self, own: Ints, counts: Ints, funded: Ints) -> None:

@@ -7,6 +7,7 @@ of the draws; a path that is the same in every draw is its own base path. A curr
 plan gives no rate keeps the one known last.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -38,13 +39,19 @@ from simulations.scenario.model import Exchange, Scenario, Stress
 class Prices:
     """Rates (draws × months × currencies) and the price index (draws × months), in millionths.
 
-    `before` are the rates of the month before month 0. What is the same in every draw has one.
+    `earlier` are the rates of the months before month 0 by currency, the latest last. What is the
+    same in every draw has one.
     """
 
     currencies: tuple[str, ...]
     rates: Ints
     index: Ints
-    before: dict[str, int]
+    earlier: Mapping[str, Sequence[int]]
+
+    @property
+    def before(self) -> dict[str, int]:
+        """The rates of the month before month 0."""
+        return {currency: rates[-1] for currency, rates in self.earlier.items()}
 
     def of(self, currency: str) -> Ints:
         """Return draws × months of one currency's rate; TRY costs 1."""
@@ -53,9 +60,19 @@ class Prices:
         rates: Ints = self.rates[:, :, self.currencies.index(currency)]
         return rates
 
+    def in_month(self, currency: str, month: int) -> Ints:
+        """Return one month's rate, one a draw or one for all; a month below 0 is before month 0.
+
+        Before all that is known stands the first rate that is.
+        """
+        if month >= 0 or currency not in self.earlier:
+            return self.of(currency)[:, max(month, 0)]
+        known = self.earlier[currency]
+        return np.array([known[max(month, -len(known))]])
+
     def median(self) -> "Prices":
         """Return the base path: the median of each month."""
-        return Prices(self.currencies, _middle(self.rates), _middle(self.index), self.before)
+        return Prices(self.currencies, _middle(self.rates), _middle(self.index), self.earlier)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,15 +97,14 @@ class Market:
         changes = self.changes if paths is None else self.changes[paths]
         start = dict(zip(self.known.currencies, self.known.rates[-1].tolist(), strict=True))
         rates = rates_along(start, changes).rates
-        if self.gap:
-            middle = _middle(rates[:, self.gap - 1]).ravel().tolist()
-            start = dict(zip(self.known.currencies, middle, strict=True))
+        gone = np.concatenate([self.known.rates, _middle(rates[:, : self.gap])[0]])
+        earlier = dict(zip(self.known.currencies, gone.T.tolist(), strict=True))
         inflation = self.scenario.prices.inflation
         if inflation.annual is None:
             index = given_index(inflation.monthly, self.scenario.months)
         else:
             index = price_index(annual, passed_on, changes[:, self.gap :, 0])
-        return Prices(self.known.currencies, rates[:, self.gap :], index, start)
+        return Prices(self.known.currencies, rates[:, self.gap :], index, earlier)
 
 
 def known_record(scenario: Scenario) -> tuple[Record, int]:

@@ -15,7 +15,8 @@ from eligibility.rules.pack import Label
 from simulations.fans import LINES, fan, quantiles
 from simulations.months import named
 from simulations.projection.drawing import stress_outcome
-from simulations.projection.ledger import Ledger
+from simulations.projection.grants import Cause
+from simulations.projection.ledger import Ledger, drawdowns
 from simulations.projection.prices import Prices
 from simulations.projection.running import (
     Projection,
@@ -110,6 +111,7 @@ def figures(projection: Projection) -> Iterator[Figure]:
     yield ranged("households_month", base.paid[0].max(), draws.paid.max(axis=1), count)
     yield Figure("people_month", count(base.people[0].max()))
     if projection.scenario.grants:
+        yield shortfall(projection)
         yield runway(projection)
         unfunded = base.unfunded.sum(), draws.unfunded.sum(axis=1)
         yield ranged("unfunded_total", *unfunded, partial(amount, currency="TRY"))
@@ -125,14 +127,34 @@ def ranged(key: str, value: int, draws: Ints, shown: Callable[[int], Sentence]) 
     return Figure(key, shown(value), shown(low), shown(high))
 
 
+def shortfall(projection: Projection) -> Figure:
+    """Return the first month that is not fully funded."""
+    base, draws = projection.base.base.shortfall, projection.base.draws.shortfall
+    return _month_figure(projection, "short_month", base[0], draws)
+
+
 def runway(projection: Projection) -> Figure:
-    """Return the month in which the money runs dry."""
+    """Return the month in which the grants are used up or have ended."""
+    return _month_figure(
+        projection, "dry_month", projection.base.base.dry[0], projection.base.draws.dry
+    )
+
+
+def cause_of(ledger: Ledger) -> Sentence:
+    """Return why the first month that is not fully funded on the base path is not."""
+    months = ledger.cause.shape[1]
+    at = int(ledger.shortfall[0])
+    cause = Cause(int(ledger.cause[0, at])) if at < months else Cause.NONE
+    return Sentence(f"cause_{cause.name.lower()}")
+
+
+def _month_figure(projection: Projection, key: str, base: int, draws: Ints) -> Figure:
     months = projection.draws.terms.months
 
     def shown(at: int) -> Sentence:
         return month(named(months[at])) if at < len(months) else Sentence("not_within")
 
-    return ranged("dry_month", projection.base.base.dry[0], projection.base.draws.dry, shown)
+    return ranged(key, base, draws, shown)
 
 
 # --- sections ----------------------------------------------------------------------------------
@@ -189,13 +211,14 @@ def cost_part(projection: Projection, currency: str) -> Part:
 
 
 def grants_part(projection: Projection) -> Part:
-    """Return what is drawn of each grant, month by month."""
-    base, funds = projection.base.base, projection.draws.terms.funds
-    days, months = days_of(projection), len(projection.draws.terms.months)
+    """Return what is drawn of each grant, in the months in which it is drawn."""
+    terms = projection.draws.terms
+    base, funds = drawdowns(terms, projection.base.base), terms.funds
+    days = [day.isoformat() for day in base.months]
     rows = {
         "month": days * len(funds),
-        "grant": [fund.code for fund in funds for _ in range(months)],
-        "currency": [fund.currency for fund in funds for _ in range(months)],
+        "grant": [fund.code for fund in funds for _ in days],
+        "currency": [fund.currency for fund in funds for _ in days],
         "drawn_minor": base.drawn[0].T.ravel(),
         "remaining_minor": base.remaining[0].T.ravel(),
         "remaining_share": np.concatenate([
@@ -231,18 +254,21 @@ def _grant_says(projection: Projection, at: int) -> Sentence:
 
 
 def runway_part(projection: Projection) -> Part:
-    """Return how likely it is that the money has run dry by each month."""
+    """Return how likely it is, by each month, that one was short, and that money has run dry."""
     draws = projection.base.draws
-    months = len(projection.draws.terms.months)
-    chance = [(draws.dry <= at).mean() for at in range(months)]
-    rows = {"month": days_of(projection), "dry_share": chance}
-    columns = [MONTH, Column("dry_share", Kind.SHARE)]
+    months = range(len(projection.draws.terms.months))
+    chance = [(draws.dry <= at).mean() for at in months]
+    short_chance = [(draws.shortfall <= at).mean() for at in months]
+    rows = {"month": days_of(projection), "dry_share": chance, "short_share": short_chance}
+    columns = [MONTH, Column("dry_share", Kind.SHARE), Column("short_share", Kind.SHARE)]
     made = part("runway", table("runway", columns, rows), "steps", value="dry_share", unit="share")
     figure = runway(projection)
     short = quantiles(draws.unfunded.sum(axis=1), (50, 95)).tolist()
     facts = {
         "base": figure.value, "low": figure.low or "", "high": figure.high or "",
         "chance": share(int(np.rint(chance[-1] * MILLION))),
+        "short": shortfall(projection).value, "cause": cause_of(projection.base.base),
+        "short_chance": share(int(np.rint(short_chance[-1] * MILLION))),
         "unfunded": amount(projection.base.base.unfunded.sum(), "TRY"),
         "median": amount(short[0], "TRY"), "most": amount(short[1], "TRY"),
     }  # fmt: skip
@@ -279,7 +305,8 @@ def stress_part(projection: Projection) -> Part:
         Column("path", Kind.NAME), Column("rate_last", Kind.RATE),
         Column("need_try_minor", Kind.AMOUNT, "TRY"), Column("need_usd_minor", Kind.AMOUNT, "USD"),
         Column("need_eur_minor", Kind.AMOUNT, "EUR"),
-        Column("unfunded_minor", Kind.AMOUNT, "TRY"), Column("dry_month", Kind.MONTH),
+        Column("unfunded_minor", Kind.AMOUNT, "TRY"), Column("short_month", Kind.MONTH),
+        Column("dry_month", Kind.MONTH),
     ]  # fmt: skip
     by_name = {column.name: [row[column.name] for row in rows] for column in columns}
     made = part(
@@ -305,7 +332,7 @@ def _stress_row(
     projection: Projection, code: str, prices: Prices, ledger: Ledger
 ) -> dict[str, object]:
     days = days_of(projection)
-    dry = int(ledger.dry[0])
+    short, dry = int(ledger.shortfall[0]), int(ledger.dry[0])
     return {
         "path": code,
         "rate_last": int(prices.of("USD")[0, -1]),
@@ -313,6 +340,7 @@ def _stress_row(
         "need_usd_minor": int(in_currency(ledger.need, prices, "USD").sum()),
         "need_eur_minor": int(in_currency(ledger.need, prices, "EUR").sum()),
         "unfunded_minor": int(ledger.unfunded.sum()),
+        "short_month": days[short] if short < len(days) else None,
         "dry_month": days[dry] if dry < len(days) else None,
     }
 

@@ -13,8 +13,9 @@ from simulations.report.model import Column, Kind, Sentence, table
 from simulations.report.parts import Part, part, saying
 from simulations.sensitivity import SENSITIVITY_FLAT, Uncertain, sobol_indices, tornado
 
-POINTS = 256
+POINTS = 1024
 CENTS_IN_MILLION = 100_000_000
+DIGITS = 3
 
 
 class Chance:
@@ -55,13 +56,16 @@ def sensitivity_part(projection: Projection) -> Part | None:
         "low_minor": [_cents(bar.low_result) for bar in found.bars],
         "high_minor": [_cents(bar.high_result) for bar in found.bars],
         "middle_minor": [_cents(found.middle)] * len(found.bars),
-        "first_order": [_share(indices[bar.name].first) for bar in found.bars],
-        "total_order": [_share(indices[bar.name].total) for bar in found.bars],
+        "first_order": [round(indices[bar.name].first, DIGITS) for bar in found.bars],
+        "first_error": [round(indices[bar.name].first_error, DIGITS) for bar in found.bars],
+        "total_order": [round(indices[bar.name].total, DIGITS) for bar in found.bars],
+        "total_error": [round(indices[bar.name].total_error, DIGITS) for bar in found.bars],
     }
     columns = [
         Column("assumption", Kind.WORD), Column("low_minor", Kind.AMOUNT, "USD"),
         Column("high_minor", Kind.AMOUNT, "USD"), Column("middle_minor", Kind.AMOUNT, "USD"),
-        Column("first_order", Kind.SHARE), Column("total_order", Kind.SHARE),
+        Column("first_order", Kind.SHARE), Column("first_error", Kind.SHARE),
+        Column("total_order", Kind.SHARE), Column("total_error", Kind.SHARE),
     ]  # fmt: skip
     made = part(
         "sensitivity", table("sensitivity", columns, rows), "spans", name="assumption",
@@ -72,8 +76,3 @@ def sensitivity_part(projection: Projection) -> Part | None:
 
 def _cents(millions: float) -> int:
     return int(np.rint(millions * CENTS_IN_MILLION))
-
-
-def _share(index: float) -> float:
-    """Return a Sobol index within 0 and 1: its estimate may miss either by its error."""
-    return round(min(max(index, 0.0), 1.0), 4)

@@ -12,7 +12,7 @@ import numpy as np
 from simulations.projection.running import Projection
 from simulations.rates import MILLION
 from simulations.report.model import Section, Sentence, Table, amount, count, month, share
-from simulations.report.parts import ends, in_currency, runway
+from simulations.report.parts import cause_of, ends, in_currency, runway, shortfall
 from simulations.report.wording import NOTHING
 
 
@@ -49,10 +49,11 @@ def _cost(projection: Projection, told: Told) -> Iterator[Sentence]:
     facts = {
         "need": amount(need, "USD"), "low": amount(low, "USD"), "high": amount(high, "USD"),
         "months": count(months),
-        "chance": share(int(np.rint((drawn.dry < months).mean() * MILLION))),
+        "chance": share(int(np.rint((drawn.shortfall < months).mean() * MILLION))),
         "unfunded": amount(base.unfunded.sum(), "TRY"), "dry": runway(projection).value,
+        "short": shortfall(projection).value, "cause": cause_of(base),
     }  # fmt: skip
-    yield Sentence("short_cost" if base.dry[0] < months else "short_cost_lasts", facts)
+    yield Sentence("short_cost" if base.shortfall[0] < months else "short_cost_lasts", facts)
 
 
 def _differences(projection: Projection, told: Told) -> Iterator[Sentence]:
@@ -91,7 +92,7 @@ def _shock(projection: Projection, told: Told) -> Iterator[Sentence]:
                for name, row, money in (
                    ("lira_before", still, "TRY"), ("lira", own, "TRY"),
                    ("before", still, "USD"), ("dollars", own, "USD"))},
-            "dry": _month(own["dry_month"]), "dry_before": _month(still["dry_month"]),
+            "short": _month(own["short_month"]), "short_before": _month(still["short_month"]),
         }  # fmt: skip
         yield Sentence("short_shock", facts)
 

@@ -305,10 +305,9 @@ class Grant(BaseModel):
     def pays_in(self, month: date) -> bool:
         """Say whether the grant can pay in a month: drawn and paid within its window.
 
-        What is paid on the first day of a month was drawn `lead_months` before.
+        What is paid on the first day of a month was drawn on the first day `lead_months` before.
         """
-        drawn = month_after(month, -self.lead_months)
-        return self.first_day.replace(day=1) <= drawn and month <= self.last_day
+        return self.first_day <= month_after(month, -self.lead_months) and month <= self.last_day
 
 
 class Frontier(BaseModel):

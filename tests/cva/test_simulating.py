@@ -321,7 +321,7 @@ def projection(tmp_path: Path) -> Projection:
         "costs: {fee_share: 0.01, fixed_month: 500.00, failed: 0.05, returned: 0.02}\n"
         "grants:\n"
         "  - {code: GR-TWO, donor: Donor, currency: EUR, amount: 9000.00, from: 2025-12-01,"
-        " to: 2026-12-31, provinces: [TR-27, TR-34]}\n"
+        " to: 2026-12-31, lead_months: 1, provinces: [TR-27, TR-34]}\n"
     ))  # fmt: skip
     loaded = scenario_of(tmp_path, text)
     files = write_synthetic(tmp_path / "population", 400, 7, loaded.scenario.start)
@@ -337,6 +337,10 @@ def test_the_simulated_books_balance_like_real_ones(
     assert base.unfunded.sum() > 0  # the money runs dry within
     held = {account.code: account.balance_minor for account in books.accounts}
     returned = int(base.returned.sum())
+    [[first]] = app.execute(
+        "SELECT min(effective_on) FROM books.entry WHERE event = 'grant_received'"
+    ).fetchall()
+    assert first == date(2025, 12, 1)  # drawn a month before the first payment
     assert sum(held[code] for code in held if code.startswith("5010")) == (
         int(base.transfers.sum()) - returned
     )

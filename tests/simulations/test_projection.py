@@ -9,10 +9,14 @@ import pytest
 
 from ledgers.problems import Refusal
 from simulations.projection.courses import People
+from simulations.projection.grants import Cause
+from simulations.projection.ledger import drawdowns
 from simulations.projection.running import Projection, adequacy_by_month, project
 from simulations.projection.spending import spending_of
+from simulations.rates import ecb_record
 from simulations.report.model import share
 from simulations.report.parts import caseload_part
+from simulations.report.sensitivity import sensitivity_part
 from simulations.scenario.model import Expenditure, Grant, Indexation
 from simulations.scenario.reading import Loaded
 from tests.eligibility.snapshots import ADULT, write_snapshot
@@ -76,6 +80,33 @@ def test_money_is_exchanged_at_the_rate_of_its_lead(tmp_path: Path) -> None:
     # 70,000 TRY at 40, 50, 80 …; with a lead at what was known before (39.42), then 40, 50, 80.
     assert now.drawn[0, :3, 0].tolist() == [175_000, 140_000, 87_500]
     assert before.drawn[0, 1:4, 0].tolist() == [175_000, 140_000, 87_500]
+
+
+def test_money_is_drawn_its_lead_before_it_is_paid_with(tmp_path: Path) -> None:
+    grants = (grant(currency="USD", lead_months=3), grant("GR-TWO", provinces=["TR-33"]))
+    projection = ran(tmp_path, grants=grants)
+
+    found = drawdowns(projection.draws.terms, projection.base.base)
+
+    # 40,000 TRY a month for Gaziantep: at the record's rates of October to December, then at 50.
+    record = [millionths for millionths, _ in ecb_record().until("2025-12").rates[-3:].tolist()]
+    dollars = [(4_000_000 * 1_000_000 + rate // 2) // rate for rate in record]
+    assert [day.isoformat() for day in found.months[:4]] == [
+        "2025-10-01", "2025-11-01", "2025-12-01", "2026-01-01",
+    ]  # fmt: skip
+    assert len(set(dollars)) == 3
+    assert found.drawn[0, :, 1].tolist() == [*dollars, 80_000, 80_000, 80_000, 0, 0, 0]
+    assert found.drawn[0, :, 0].tolist() == [0, 0, 0, *[3_000_000] * 6]
+    assert found.remaining[0, 2, 1] == 100_000_000 - sum(dollars)
+
+
+def test_a_grant_of_the_twentieth_pays_nothing_on_the_first(tmp_path: Path) -> None:
+    def paid(**terms: object) -> list[int]:
+        return ran(tmp_path, grants=(grant(**terms),)).base.base.paid[0].tolist()
+
+    assert paid(**{"from": "2026-01-20"}) == [0, *[30] * 5]
+    assert paid(**{"from": "2026-01-20"}, lead_months=2) == [0, 0, 0, *[30] * 3]
+    assert paid(**{"from": "2026-01-01", "to": "2026-03-01"}) == [30, 30, 30, 0, 0, 0]
 
 
 def test_earmarked_money_goes_first_and_only_where_it_may(tmp_path: Path) -> None:
@@ -171,6 +202,35 @@ def test_a_ceiling_and_a_window_hold_every_month(tmp_path: Path) -> None:
     # Half the money pays half of each: ten households of two, five of three.
     assert base.drawn[0, :, 0].tolist() == [0, 3_500_000, 3_500_000, 0, 0, 0]
     assert base.paid[0].tolist() == [0, 15, 15, 0, 0, 0]
+    # Money is short from the first month on, and gone only when the grant has ended.
+    assert [Cause(cause).name for cause in base.cause[0].tolist()] == [
+        "CLOSED", "CEILING", "CEILING", "SPENT", "SPENT", "SPENT",
+    ]  # fmt: skip
+    assert (base.shortfall.tolist(), base.dry.tolist()) == ([0], [3])
+
+
+def test_money_for_other_provinces_has_not_run_dry(tmp_path: Path) -> None:
+    base = ran(tmp_path, grants=(grant(provinces=["TR-27"]),)).base.base
+
+    assert base.unfunded[0].tolist() == [3_000_000] * 6
+    assert set(base.cause[0].tolist()) == {Cause.EARMARK}
+    assert (base.shortfall.tolist(), base.dry.tolist()) == ([0], [6])
+
+
+def test_shares_of_the_spread_are_told_with_their_errors(tmp_path: Path) -> None:
+    text = changed(
+        ("exits: 0.01", "exits: {kind: beta, mean: 0.02, cases: 100}"),
+        ("caseload:\n", "caseload:\n  take_up: {kind: uniform, low: 0.5, high: 0.9}\n"),
+    )
+
+    found = sensitivity_part(ran(tmp_path, text))
+
+    assert found is not None
+    told = found.table.frame.set_index("assumption")
+    assert list(told.index) == ["take_up", "exits"]
+    assert (told["total_order"] - told["first_order"]).abs().max() < 0.1
+    errors = told.loc["take_up", ["first_error", "total_error"]]
+    assert errors.between(0.001, 0.1).all()
 
 
 def test_a_constant_hazard_leaves_what_it_leaves(tmp_path: Path) -> None:
