@@ -187,13 +187,14 @@ CREATE VIEW registry.exact_pair AS
     FROM registry.shared_identifier s
     CROSS JOIN unnest(s.households, s.versions, s.members) a (household_id, version_id, member_no)
     CROSS JOIN unnest(s.households, s.versions, s.members) b (household_id, version_id, member_no)
-    LEFT JOIN registry.member m ON s.kind = 'passport'
-      AND (m.version_id, m.member_no) = (a.version_id, a.member_no)
-    LEFT JOIN registry.member n ON s.kind = 'passport'
-      AND (n.version_id, n.member_no) = (b.version_id, b.member_no)
     WHERE s.holders <= registry.holders_max()
       AND a.household_id COLLATE "C" < b.household_id COLLATE "C"
-      AND (m.nationality <> n.nationality) IS NOT TRUE)
+      -- Looked up for each of the few that share one: as a join, all members would be read.
+      AND (s.kind = 'passport' AND (
+            SELECT m.nationality FROM registry.member m
+            WHERE (m.version_id, m.member_no) = (a.version_id, a.member_no)) <> (
+            SELECT m.nationality FROM registry.member m
+            WHERE (m.version_id, m.member_no) = (b.version_id, b.member_no))) IS NOT TRUE)
   SELECT left_id, right_id,
          substr(sha256(string_agg(convert_to(kind, 'UTF8') || token, ''::bytea
            ORDER BY kind COLLATE "C", token)), 1, 16) AS evidence,

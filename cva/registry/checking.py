@@ -99,7 +99,8 @@ def check(
         raise NOBODY_TO_CHECK.refusal()
     model = linking.last_model(conn)
     found = _candidates(conn, vault, person)
-    wanted, findings = found[:OPENED_MAX], []
+    wanted = found[:OPENED_MAX]
+    findings: list[Finding] = []
     if len(found) > OPENED_MAX:
         findings.append(CHECK_INCOMPLETE.finding(Place("registry"), opened=OPENED_MAX))
     acts.record(
