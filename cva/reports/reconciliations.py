@@ -29,7 +29,7 @@ from pathlib import Path
 from psycopg import Connection, sql
 
 from cva.clock import ZONE
-from ledgers.matching import reports
+from ledgers.matching import bank, reports
 from ledgers.matching.reports import Report
 from ledgers.money import parse_amount
 from ledgers.problems import Answer, Finding, Place, Problem, Refusal, masked
@@ -244,7 +244,7 @@ def _in_transit(conn: Connection, asked: Asked) -> Told:
 
 def _bank(conn: Connection, asked: Asked) -> Told:
     currency = _currency(conn, asked.comparison)
-    return Told(reports.bank(conn, asked.comparison, asked.on), currency, asked.comparison)
+    return Told(bank.reconciled(conn, asked.comparison, asked.on), currency, asked.comparison)
 
 
 def _control(conn: Connection, asked: Asked) -> Told:

@@ -8,6 +8,7 @@
     matches   by hand: match, accept a suggestion, un-match, write off
     exceptions what is open, with name, owner and age
     reports   the nine named reconciliations
+    bank      the seventh, as of a day
 
 The promises are in `matching.sql`; what is here only proposes. Nothing here knows a file format,
 opens a connection or reads a clock.

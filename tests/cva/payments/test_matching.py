@@ -11,7 +11,7 @@ from cva.database.connect import transaction
 from cva.payments import matching
 from cva.payments.matching import Against
 from cva.payments.planning import Plan
-from ledgers.matching import exceptions, reports
+from ledgers.matching import bank, exceptions
 from ledgers.matching.lines import Taken
 from ledgers.matching.matches import Applied
 from ledgers.matching.rules import Name, Rule
@@ -72,7 +72,7 @@ def test_statement_of_a_card_plan_is_matched_line_by_line(
     assert run(cards) == {Rule.REFERENCE: 1}
     assert open_ones(cards) == []
     with transaction(cards.engine) as conn:
-        report = reports.bank(conn, CARDS, TODAY)
+        report = bank.reconciled(conn, CARDS, TODAY)
     assert (report.ours_minor, report.theirs_minor) == (97_974_550, 97_974_550)
     assert not report.open
     assert (bring_in(cards)[1], run(cards)) == (Taken(5, 0, 0), {})

@@ -7,7 +7,7 @@ import pytest
 from ledgers.chart import open_account
 from ledgers.closing import close_year
 from ledgers.entries import Leg, Recorded, record, reverse
-from ledgers.matching import matches, reports
+from ledgers.matching import bank, matches, reports
 from ledgers.matching.reports import Difference, Part
 from ledgers.recording import Occasion
 from tests.ledgers.conftest import BANK, CASH, FLOAT, FUND, GRANT, MARCH, Books, leg, values
@@ -99,9 +99,9 @@ def test_r7_outstanding_items_explain_the_whole_difference(table: Table, books: 
         Line(THEIRS, "X", -500, ref="R1"), Line(THEIRS, "Y", -275, ref="R2"),
         Line(THEIRS, "Z", -25, kind="fee"),
     ])  # fmt: skip
-    assert reports.bank(table.conn, "HALK", ON).unnamed_minor == -90
+    assert bank.reconciled(table.conn, "HALK", ON).unnamed_minor == -90
     table.run()
-    report = reports.bank(table.conn, "HALK", ON)
+    report = bank.reconciled(table.conn, "HALK", ON)
     assert (report.ours_minor, report.theirs_minor, report.unnamed_minor) == (-890, -800, 0)
     assert report.differences == [
         Difference("fee", 1, 25, explained=False, days=14),
@@ -111,7 +111,7 @@ def test_r7_outstanding_items_explain_the_whole_difference(table: Table, books: 
     proposed = matches.propose_write_off(table.conn, table.number(THEIRS, "Z"), act())
     ref = entry_of_write_off(books, 25)
     matches.approve_write_off(table.conn, proposed.write_off_id, ref, act(by="Omar"))
-    report = reports.bank(table.conn, "HALK", ON)
+    report = bank.reconciled(table.conn, "HALK", ON)
     assert report.unnamed_minor == 0
     assert ("written off, theirs", 1, 25, True) in of(report)
 
@@ -131,17 +131,17 @@ def test_r7_of_a_past_day_is_the_bank_reconciliation_of_that_day(
     ref = entry_of_write_off(books, 25)
     matches.approve_write_off(table.conn, proposed.write_off_id, ref, act(by="Omar"))
 
-    then = reports.bank(table.conn, "HALK", day)
+    then = bank.reconciled(table.conn, "HALK", day)
     assert (then.ours_minor, then.theirs_minor, then.unnamed_minor) == (-890, -325, 0)
     assert then.differences == [
         Difference("missing", 1, -90, explained=False, days=2),
         Difference("matched later, ours", 1, -500, explained=True, days=None),
         Difference("written off later, theirs", 1, 25, explained=True, days=None),
     ]
-    now = reports.bank(table.conn, "HALK", ON)
+    now = bank.reconciled(table.conn, "HALK", ON)
     assert (now.ours_minor, now.theirs_minor, now.unnamed_minor) == (-930, -825, 0)
     assert of(now) == [("missing", 2, -130, False), ("written off, theirs", 1, 25, True)]
-    before = reports.bank(table.conn, "HALK", date(2026, 3, 1))
+    before = bank.reconciled(table.conn, "HALK", date(2026, 3, 1))
     assert (before.ours_minor, before.theirs_minor, before.differences) == (0, 0, [])
 
 
