@@ -4367,7 +4367,7 @@ BEGIN
   EXECUTE $q$
     WITH waiting AS (
       SELECT left_id, right_id FROM registry.open_pair
-      WHERE left_id = ANY ($2) OR right_id = ANY ($2)
+      WHERE cardinality($2) > 0 AND (left_id = ANY ($2) OR right_id = ANY ($2))
       UNION ALL
       SELECT left_key, right_key FROM duplicates.possible WHERE band = 'automatic'),
     barred AS (
