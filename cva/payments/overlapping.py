@@ -282,8 +282,6 @@ def _has_lists(conn: Connection) -> bool:
 
 
 def _require_matched(conn: Connection) -> None:
-    if not _has_lists(conn):
-        return
     unmatched = conn.execute(_UNMATCHED).fetchone()
     if unmatched is None or unmatched[0]:
         raise LISTS_NOT_MATCHED.refusal(households=unmatched[0] if unmatched else "all")
