@@ -84,15 +84,14 @@ class Served:
     def shares(self, ledger: Ledger, month: int) -> Floats:
         """Return which share of each household is paid in a month; `ledger` is a base path's."""
         roll = self.roll(month)
+        there = self.registered[month].item() or 1.0  # nobody left: nobody is paid either
         funded, paid = ledger.funded_by_group[0, month], ledger.paid_by_group[0, month]
         own = roll.stratum != NONE
-        standing = self.registered[month] * np.bincount(
-            roll.stratum[own], weights=roll.households[own], minlength=len(funded)
+        standing = np.bincount(
+            roll.stratum[own], weights=there * roll.households[own], minlength=len(funded)
         )
         taking_up = _part(np.maximum(self.taking_up[month], funded), standing)
-        return roll.shares(
-            np.minimum(taking_up, 1.0), funded / self.registered[month], _part(paid, funded)
-        )
+        return roll.shares(np.minimum(taking_up, 1.0), funded / there, _part(paid, funded))
 
 
 def real_values(projection: Projection, course: str) -> Ints:

@@ -154,6 +154,15 @@ def test_every_month_the_households_add_up_to_the_ledger(tmp_path: Path) -> None
         assert apart.max() < 1
 
 
+def test_where_everybody_has_left_nobody_is_paid(tmp_path: Path) -> None:
+    projection = ran(tmp_path, changed(("exits: 0.01", "exits: 1")), grants=(grant(),))
+    served = Served(projection, "base")
+
+    paid = [served.shares(projection.base.base, month).sum() for month in (0, 1)]
+
+    assert paid == [30, 0]
+
+
 def test_weights_say_how_many_households_are_paid(tmp_path: Path) -> None:
     people = surveyed(tmp_path)
     table = pq.read_table(people.households)
