@@ -451,6 +451,7 @@ def test_not_even_the_owner_changes_a_row_in_passing(lived: Agency) -> None:
         "programme.pack_proposal",
         "payments.stop_end",
         "payments.stop_owner",
+        "payments.written_answer",
         "registry.finding",
         *(table for table in tables(lived) if table.startswith("duplicates.")),
     }

@@ -3943,7 +3943,7 @@ CREATE VIEW duplicates.current AS
     SELECT run_id, at, last_version_id AS knew FROM duplicates.run r
     WHERE scope <> 'lists' AND at >= (SELECT max(at) FROM duplicates.run WHERE scope = 'whole')
     UNION ALL
-    (SELECT run_id, at, NULL FROM duplicates.run WHERE scope = 'lists'
+    (SELECT run_id, at, NULL AS last_version_id FROM duplicates.run WHERE scope = 'lists'
      ORDER BY at DESC, run_id DESC LIMIT 1))
   SELECT DISTINCT ON (p.left_key, p.right_key) p.*
   FROM counted c JOIN duplicates.seen s USING (run_id) JOIN duplicates.pair p USING (pair_id)
