@@ -19,7 +19,7 @@ SENTENCE = "Interrupted. Nothing half-done was kept; the same command goes on.\n
 # The last statement that the server has seen of a command that is in the middle of its work.
 WORKING = {
     Step.IMPORT: "SELECT import_id, form%",
-    Step.ASSESS: "COPY (SELECT%",
+    Step.ASSESS: "COPY (%",
 }
 INTERRUPTED = 130
 
