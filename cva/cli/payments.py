@@ -274,6 +274,7 @@ def _show_control_totals(session: Session, plan_id: str) -> None:
 def _warn_of_unseen(households: int) -> None:
     if households:
         warn(
-            f"{counted(households, 'household', 'households')} of the plan no linkage run has seen:"
-            " of these only equal numbers were compared. `cva duplicates find` looks for the rest."
+            f"{counted(households, 'household of the plan was', 'households of the plan were')}"
+            " compared by equal numbers only. `cva duplicates find` looks for the same people in"
+            " other spellings."
         )

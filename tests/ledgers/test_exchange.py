@@ -87,22 +87,28 @@ def test_one_exchange_is_divided_among_grants_without_loss(bought: int, sold: di
 
 
 DAYS = st.integers(0, 27)
+FIRST = date(2026, 2, 1)
 FLOWS = st.lists(st.tuples(DAYS, st.integers(-(10**9), 10**9)), max_size=20)
+
+
+def daily_rates(values: list[int]) -> Rates:
+    """A rate of the dollar for each day from the first, in thousandths of a lira."""
+    days = [FIRST + timedelta(days=day) for day in range(len(values))]
+    return Rates(
+        "x", "TRY",
+        [Rate("x", "USD", "TRY", day, Decimal(value) / 1000)
+         for day, value in zip(days, values, strict=True)],
+    )  # fmt: skip
 
 
 @given(moved=FLOWS, values=st.lists(st.integers(1, 10**6), min_size=28, max_size=28))
 def test_months_of_valuing_add_up_to_the_whole(
     moved: list[tuple[int, int]], values: list[int]
 ) -> None:
-    first = date(2026, 2, 1)
-    rates = Rates(
-        "x", "TRY",
-        [Rate("x", "USD", "TRY", first + timedelta(days=day), Decimal(value) / 1000)
-         for day, value in enumerate(values)],
-    )  # fmt: skip
-    made = [Flow(*BANK, first + timedelta(days=day), minor) for day, minor in moved]
+    rates = daily_rates(values)
+    made = [Flow(*BANK, FIRST + timedelta(days=day), minor) for day, minor in moved]
     booked: dict[str, int] = {}
-    for ends_on in (first + timedelta(days=day) for day in (6, 13, 20, 27)):
+    for ends_on in (FIRST + timedelta(days=day) for day in (6, 13, 20, 27)):
         change = to_book_minor(differences(made, rates, ends_on), booked)
         booked = {grant: booked.get(grant, 0) + minor for grant, minor in change.items()}
     whole = {found.grant: found.gain_minor for found in differences(made, rates, ends_on)}
@@ -217,16 +223,11 @@ def test_currency_that_left_is_realised_at_average_cost() -> None:
 def test_all_is_realised_once_all_has_left_and_nothing_before(
     moved: list[tuple[int, int]], values: list[int]
 ) -> None:
-    first = date(2026, 2, 1)
-    rates = Rates(
-        "x", "TRY",
-        [Rate("x", "USD", "TRY", first + timedelta(days=day), Decimal(value) / 1000)
-         for day, value in enumerate(values)],
-    )  # fmt: skip
-    made = [Flow(*BANK, first + timedelta(days=day), minor) for day, minor in moved]
+    rates = daily_rates(values)
+    made = [Flow(*BANK, FIRST + timedelta(days=day), minor) for day, minor in moved]
     came = [Flow(*BANK, flow.on, abs(flow.amount_minor)) for flow in made]
     assert set(left_minor(came, rates).values()) <= {0}
-    last = first + timedelta(days=27)
+    last = FIRST + timedelta(days=27)
     gone = [*made, Flow(*BANK, last, -sum(flow.amount_minor for flow in made))]
     whole = {found.grant: found.gain_minor for found in differences(gone, rates, last)}
     assert left_minor(gone, rates) == whole
