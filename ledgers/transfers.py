@@ -121,7 +121,7 @@ _MOVE = sql.SQL("""
 """)
 
 _SETTLE = sql.SQL("""
-    WITH source (instruction_ref, amount_minor) AS MATERIALIZED ({source}),
+    WITH source (instruction_ref, amount_minor) AS ({source}),
     line AS MATERIALIZED (
         SELECT s.instruction_ref, s.amount_minor, p.transfer_id, p.amount_minor AS held_minor,
                r.transfer_id AS resolution_id, p.debit_account_id, p.credit_account_id, p.currency,

@@ -112,7 +112,7 @@ _MOVES = """
     SELECT e.effective_on, e.event, d.code AS debit, k.code AS credit, t.phase, t.amount_minor,
            t.currency, coalesce(t.cycle_id, '') AS cycle_id,
            coalesce(t.instruction_ref, t.item_key, '') AS ref
-    FROM books.wallet w JOIN books.transfer t USING (wallet_id)
+    FROM books.wallet w CROSS JOIN LATERAL books.transfers_of_wallet(w.wallet_id) t
     JOIN books.entry e USING (entry_id)
     JOIN books.account d ON d.account_id = t.debit_account_id
     JOIN books.account k ON k.account_id = t.credit_account_id

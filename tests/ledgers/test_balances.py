@@ -76,10 +76,16 @@ def test_waiting_ends_with_the_writers_of_the_moment_and_not_with_later_ones(
     books: Books, database: Database
 ) -> None:
     record(books.conn, books.head("load_settled"), [leg(CASH, 50), leg(FLOAT, -50)])
-    reader, other = database.connect(), database.connect()
+    reader, other, watcher = database.connect(), database.connect(), database.connect()
+    watcher.autocommit = True
     (known,) = reader.execute("SELECT clock_timestamp()").fetchone()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(wait_for_writers, reader, known)
+        while not watcher.execute(
+            "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'",
+            [reader.info.backend_pid],
+        ).rowcount:
+            assert not waiting.done()
         later = replace(Books(other).head("load_settled", key="later"), entry_ref="je_" + "9" * 26)
         record(other, later, [leg(BANK, 5), leg(FUND, -5)])
         books.conn.commit()

@@ -74,6 +74,31 @@ def test_wallet_is_opened_once(cards: Books) -> None:
         wallet_number(cards.conn, "w_9")
 
 
+def test_lines_of_a_wallet_are_its_own_and_what_became_of_its_holds(cards: Books) -> None:
+    """Resolutions stand in no index of wallets: they are found through their holds."""
+    for wallet, held in (("w_1", {"A1": 30, "A2": 40, "A3": 50}), ("w_2", {"B1": 60})):
+        source = cards.lines(held, CARDS, FLOAT, wallet=wallet_number(cards.conn, wallet))
+        hold(cards.conn, cards.head(), source)
+    cards.settle({"A1": 30, "A2": 0, "B1": 60})
+    spend(cards, 120, "w_1")
+    cards.conn.commit()
+    found = cards.conn.execute(
+        "SELECT w.wallet_ref, t.instruction_ref, t.phase, t.amount_minor FROM books.wallet w"
+        " CROSS JOIN LATERAL books.transfers_of_wallet(w.wallet_id) t ORDER BY t.transfer_id"
+    ).fetchall()
+    assert found == [
+        ("w_1", "L1", "single", 500),
+        ("w_1", "A1", "pending", 30),
+        ("w_1", "A2", "pending", 40),
+        ("w_1", "A3", "pending", 50),
+        ("w_2", "B1", "pending", 60),
+        ("w_1", "A1", "posted", 30),
+        ("w_1", "A2", "voided", 40),
+        ("w_2", "B1", "posted", 60),
+        ("w_1", "S1", "single", 120),
+    ]
+
+
 def test_wallet_holds_what_was_loaded_less_what_was_spent(cards: Books) -> None:
     spend(cards, 120, "w_1")
     move(cards, {"L2": 70}, "w_2")
