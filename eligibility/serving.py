@@ -10,6 +10,7 @@ import duckdb
 import ibis
 
 from eligibility.decisions import ROW_GROUP
+from eligibility.ranking import order_of, served
 from eligibility.rules.checked import Rules
 from eligibility.rules.fields import parameter_in
 from eligibility.rules.rows import Parameter
@@ -20,8 +21,6 @@ from eligibility.selection import (
     Filled,
     Ordered,
     fill,
-    order_of,
-    served,
     stratum_of,
 )
 from ledgers.money import parse_amount

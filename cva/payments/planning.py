@@ -18,9 +18,8 @@ from psycopg.rows import class_row
 from cva import acts, staff
 from cva.clock import ZONE
 from cva.identifiers import new_id
-from cva.payments import linkage, overlapping, stopping
+from cva.payments import linkage, stopping
 from cva.progress import Progress, stages
-from cva.registry import policies
 from ledgers.problems import Answer, Problem
 
 PLAN_NOT_FOUND = Problem(
@@ -311,6 +310,9 @@ class _Draft:
 def _lock(
     conn: Connection, draft: _Draft, source: sql.SQL, key: str, progress: Progress | None
 ) -> Plan:
+    from cva.payments import overlapping
+    from cva.registry import policies
+
     body = {"cycle": draft.cycle_id, "parent": draft.parent_plan_id, "by": draft.person_id}
     earlier = acts.already(conn, key, body)
     if earlier is not None:

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from cva import acts
 from cva.identifiers import new_id
-from cva.payments import overlapping, planning, stopping
+from cva.payments import planning, stopping
 from cva.payments.accounts import Accounts, accounts_of, day_of, wallet_ref
 from cva.payments.approving import sign, signatures
 from cva.payments.planning import Plan
@@ -92,6 +92,8 @@ def release(
     `signed_already`, `account_limit` (the float is too small), `plan_cancelled`,
     `plan_duplicates`, `commitment_missing`, and `plan_overlaps`, which keeps what was found.
     """
+    from cva.payments import overlapping
+
     plan = planning.load(conn, plan_id)
     key, body = f"release:{plan_id}:{person_id}", {"digest": plan.digest.hex()}
     earlier = acts.already(conn, key, body)

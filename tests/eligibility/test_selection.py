@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from eligibility.selection import Filled, Quota, Selection, fill, served, tie_key, tie_key_sql
+from eligibility.ranking import served
+from eligibility.selection import Filled, Quota, Selection, fill, tie_key, tie_key_sql
 
 PROVINCE = {"TR-01": 2, "TR-34": 1}
 BY_PROVINCE = Selection(
