@@ -120,18 +120,26 @@ def _oldest_first(loads: Sequence[Load], amount_minor: int) -> Iterator[int]:
 
 _LOADS = """
     WITH line AS (
-        SELECT p.entry_id, p.kind, p.line, p.grant_code, e.effective_on, e.entry_ref,
-               CASE WHEN p.stage = 'posted' THEN p.debit_minor ELSE 0 END AS loaded,
-               p.credit_minor AS spent
-        FROM books.posting p JOIN books.entry e USING (entry_id)
-        JOIN books.account a USING (account_id)
-        WHERE p.wallet_id = %(wallet)s AND a.code = %(account)s
+        SELECT l.entry_id, 'leg' AS kind, l.leg_no AS line, l.grant_code,
+               greatest(l.amount_minor, 0) AS loaded, greatest(-l.amount_minor, 0) AS spent
+        FROM books.leg l JOIN books.account a USING (account_id)
+        WHERE l.wallet_id = %(wallet)s AND a.code = %(account)s
+        UNION ALL
+        SELECT t.entry_id, 'transfer', t.line_no, t.grant_code,
+               CASE WHEN a.account_id = t.debit_account_id AND t.phase IN ('single', 'posted')
+                    THEN t.amount_minor ELSE 0 END,
+               CASE WHEN a.account_id = t.debit_account_id THEN 0
+                    ELSE CASE WHEN t.phase IN ('single', 'pending', 'posted')
+                              THEN t.amount_minor ELSE 0 END - coalesce(t.held_minor, 0) END
+        FROM books.transfers_of_wallet(%(wallet)s) t
+        JOIN books.account a ON a.account_id IN (t.debit_account_id, t.credit_account_id)
+        WHERE a.code = %(account)s AND a.is_control
     ), spent AS (
         SELECT grant_code, sum(spent) AS minor FROM line GROUP BY grant_code
     ), loaded AS (
         SELECT *, sum(loaded) OVER (PARTITION BY grant_code
                                     ORDER BY effective_on, entry_id, kind, line) AS until_here
-        FROM line WHERE loaded > 0
+        FROM line JOIN books.entry USING (entry_id) WHERE loaded > 0
     )
     SELECT entry_ref || '/' || line, grant_code,
            least(loaded, until_here - minor)::bigint

@@ -10,10 +10,11 @@ import typer
 from cva import bookkeeping
 from cva.bookkeeping import Bookkeeper
 from cva.cli.cycles import DATE
-from cva.cli.output import Money, Shape, say, show
+from cva.cli.output import Money, Part, Shape, say, show, show_parts
 from cva.cli.session import Session, open_session
 from cva.valuing import Valued, Valuing, value
 from ledgers import periods, statements
+from ledgers.attribution import loads_of
 from ledgers.periods import PeriodState
 from ledgers.problems import Answer, Problem, counted
 from ledgers.rates import Rate
@@ -121,15 +122,26 @@ def statement(
 def wallet(
     reference: str = typer.Argument(help="The wallet's reference."), shape: Shape = SHAPE
 ) -> None:
-    """Show what stands on a wallet."""
+    """Show what stands on a wallet, and what is left of its loads, the oldest first."""
     session = open_session()
     with session.reading() as conn:
-        rows = [
-            (b.account, Money(b.loaded_minor, b.currency), Money(b.spent_minor, b.currency),
-             Money(b.available_minor, b.currency))
-            for b in wallet_balances(conn, reference)
-        ]  # fmt: skip
-    show(["account", "loaded", "spent", "available"], rows, shape, below=("loaded", "spent"))
+        standing = list(wallet_balances(conn, reference))
+        left = [(b, load) for b in standing for load in loads_of(conn, reference, b.account)]
+    on_it = [
+        (b.account, Money(b.loaded_minor, b.currency), Money(b.spent_minor, b.currency),
+         Money(b.available_minor, b.currency))
+        for b in standing
+    ]  # fmt: skip
+    loads = [
+        (load.ref, load.grant, b.account, Money(load.left_minor, b.currency)) for b, load in left
+    ]
+    show_parts(
+        [
+            Part("wallet", ["account", "loaded", "spent", "available"], on_it, ("loaded", "spent")),
+            Part("loads", ["load", "grant", "account", "left"], loads, ("account", "load")),
+        ],
+        shape,
+    )
 
 
 def opening(

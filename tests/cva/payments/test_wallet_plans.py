@@ -320,6 +320,13 @@ def test_a_report_is_booked_and_a_wallet_is_shown_on_the_command_line(
     shown = typed("payments", "line", layla)
     assert "Wallet" in shown
     assert "4,749.50" in shown  # 6,000.00 less 1,250.50
+    wallet = wallet_ref(CARDS, household(cards, "Layla Haddad"))
+    shown = json.loads(typed("ledger", "wallet", wallet, "--format", "json"))
+    assert shown["wallet"] == [
+        {"account": WALLETS, "loaded": "6000.00", "spent": "1250.50", "available": "4749.50"},
+    ]
+    [load] = shown["loads"]
+    assert (load["grant"], load["account"], load["left"]) == (GRANT, WALLETS, "4749.50")
     assert '"recognition": "redemption"' in typed("programme", "show", "spring")
 
 
