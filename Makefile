@@ -31,7 +31,7 @@ demo: $(VENV)/.ready  ## a whole cycle of three programmes, with a report to ope
 	$(RUN)/cva demo
 
 test: $(VENV)/.ready $(VENV)/febrl/.ready  ## all tests
-	$(RUN)/python -m pytest -q --numprocesses auto --dist loadfile
+	$(RUN)/python -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready  ## format, lint, types, import contracts
 	$(RUN)/ruff format --check .

@@ -5,6 +5,7 @@ says what was not done, why, and what to do; a bug shows a reference only, and i
 a file in the data folder, never to the screen: tracebacks quote data.
 """
 
+import gc
 import logging
 import secrets
 import sys
@@ -68,8 +69,11 @@ def main(loaded: Callable[[], object] | None = None) -> NoReturn:
     """
     # Libraries report to whoever keeps a log; here nobody does, and their texts may quote rows.
     logging.getLogger().addHandler(logging.NullHandler())
+    gc.disable()  # what is loaded stays: looking through it for rubbish is a fifth of the start
     try:
         app = command_line(next(iter(sys.argv[1:]), ""))
+        gc.freeze()
+        gc.enable()
         if loaded is not None:
             loaded()
         code = app(standalone_mode=False)

@@ -167,7 +167,9 @@ def red_without(cluster: Cluster, template: str, work: list[tuple[Mechanism, str
     quiet = ["-o", "addopts=--import-mode=importlib --capture=no"]
     without = [word for name in ("terminal", "cacheprovider", "faulthandler")
                for word in ("-p", f"no:{name}")]  # fmt: skip
-    code = pytest.main([*quiet, *without, *files], plugins=[session])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_ADDOPTS", raising=False)  # meant for the session around this one
+        code = pytest.main([*quiet, *without, *files], plugins=[session])
     assert code in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
     return session
 
